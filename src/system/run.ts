@@ -1,0 +1,71 @@
+/**
+ * Running a program: no shell, a fixed PATH, LC_ALL=C, standard input closed, a time limit. What it returns is data;
+ * an exit code is never taken for the truth by itself (I11).
+ */
+import { spawn } from 'node:child_process';
+import { messageOf } from './errors.ts';
+
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+export interface RunOptions {
+  /** Milliseconds until the program is killed. */
+  readonly timeout: number;
+  /** Takes standard output piece by piece; without it the output is collected. */
+  readonly onStdout?: (chunk: Buffer) => void;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+}
+
+export interface RunResult {
+  /** The exit code; undefined when a signal ended the program or it could not be started. */
+  readonly code: number | undefined;
+  readonly signal: NodeJS.Signals | undefined;
+  readonly timedOut: boolean;
+  readonly stdout: Buffer;
+  /** The end of what it wrote to standard error, 64 KiB at most. */
+  readonly stderr: string;
+  /** Why it could not be started. */
+  readonly failure: string | undefined;
+}
+
+const MAX_STDERR_BYTES = 64 * 1024;
+
+/** Runs a program to its end. Never throws: a program that is missing is a result with `failure`. */
+export function run(program: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
+  return new Promise((resolve) => {
+    const stdout: Buffer[] = [];
+    let stderr = '';
+    let timedOut = false;
+    let failure: string | undefined;
+    const child = spawn(program, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH, LC_ALL: 'C', HOME: '/', ...options.env },
+      cwd: options.cwd ?? '/',
+    });
+    const timer = setTimeout(() => {
+      timedOut = true;
+      child.kill('SIGKILL');
+    }, options.timeout);
+    child.stdout.on('data', (chunk: Buffer) => {
+      if (options.onStdout === undefined) stdout.push(chunk);
+      else options.onStdout(chunk);
+    });
+    child.stderr.on('data', (chunk: Buffer) => {
+      stderr = (stderr + chunk.toString('latin1')).slice(-MAX_STDERR_BYTES);
+    });
+    child.on('error', (error) => {
+      failure = messageOf(error);
+    });
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      resolve({
+        code: code ?? undefined,
+        signal: signal ?? undefined,
+        timedOut,
+        stdout: Buffer.concat(stdout),
+        stderr,
+        failure,
+      });
+    });
+  });
+}

@@ -1,0 +1,19 @@
+import { defineConfig } from 'vitest/config';
+
+/** One project a kind of test, so that each can be run alone: `npx vitest run --project unit`. */
+const project = (name: string, include: string[], testTimeout: number) => ({
+  test: { name, include, testTimeout, hookTimeout: testTimeout },
+});
+
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    setupFiles: [],
+    projects: [
+      project('layers', ['test/layers.test.ts'], 30_000),
+      project('unit', ['test/**/*.unit.test.ts'], 30_000),
+      project('property', ['test/**/*.property.test.ts'], 120_000),
+      project('integration', ['test/**/*.integration.test.ts'], 600_000),
+    ],
+  },
+});
