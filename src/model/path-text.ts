@@ -23,6 +23,15 @@ export function pathToText(path: string): string {
   return text;
 }
 
+/**
+ * A byte string that is no path (a package's name, a message of dpkg's) as text. What is not UTF-8 in it becomes
+ * U+FFFD: it is there to be read, not to be resolved. Text that was composed here passes unchanged.
+ */
+export function bytesToText(bytes: string): string {
+  if (!/[^\x00-\x7f]/.test(bytes) || /[^\x00-\xff]/.test(bytes)) return bytes;
+  return Buffer.from(bytes, 'latin1').toString('utf8');
+}
+
 /** The byte path that `pathToText` wrote. */
 export function textToPath(text: string): string {
   if (!text.startsWith(URI_PREFIX)) return Buffer.from(text, 'utf8').toString('latin1');

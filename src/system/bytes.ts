@@ -3,7 +3,7 @@
  * which each character is one byte (V8 stores such strings one byte a character, slices them without copying, and
  * hashes them fast), so a Latin-1 name survives every round trip. Only model/path-text.ts turns them into text.
  */
-import { Buffer, isAscii } from 'node:buffer';
+import { Buffer } from 'node:buffer';
 
 /** A string whose characters are all in 0..255, each standing for one byte. */
 export type Bytes = string;
@@ -23,9 +23,10 @@ export function bufferOf(bytes: Bytes): Buffer {
  * go as a buffer.
  */
 export function fsPath(path: Bytes): string | Buffer {
-  const buffer = Buffer.from(path, 'latin1');
-  return isAscii(buffer) ? path : buffer;
+  return BEYOND_ASCII.test(path) ? Buffer.from(path, 'latin1') : path;
 }
+
+const BEYOND_ASCII = /[^\x00-\x7f]/;
 
 /** An argument or a name from the outside (UTF-8 text, as Node hands it over) as a byte string. */
 export function bytesFromText(text: string): Bytes {

@@ -4,7 +4,7 @@
  * read.
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from 'node:fs';
-import { type Bytes, bytesOf, fsPath } from './bytes.ts';
+import { type Bytes, fsPath } from './bytes.ts';
 import { errnoOf } from './errors.ts';
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_NOATIME } = constants;
@@ -54,15 +54,31 @@ export function readRegularFile(host: Bytes, limit = MAX_FILE_BYTES): ReadOutcom
   }
 }
 
+/**
+ * Kept between calls: a run reads thousands of small files, and a buffer each would lie about until a collection.
+ * Reading is synchronous, so no two calls share it at once.
+ */
+let scratch = Buffer.allocUnsafeSlow(256 * 1024);
+const SCRATCH_LIMIT = 8 * 1024 * 1024;
+
 function readToEnd(fd: number, size: number, limit: number): Bytes {
   // One byte more than expected, so that an unchanged file needs a single read to show its end.
-  let buffer = Buffer.allocUnsafe(size + 1);
+  if (size + 1 > scratch.length) scratch = Buffer.allocUnsafeSlow(size + 1);
   let length = 0;
-  for (;;) {
-    const count = readSync(fd, buffer, length, buffer.length - length, null);
-    length += count;
-    if (count === 0 || length < buffer.length) return bytesOf(buffer.subarray(0, length));
-    if (length > limit) return bytesOf(buffer.subarray(0, limit));
-    buffer = Buffer.concat([buffer], Math.min(limit + 1, buffer.length * 2));
+  try {
+    for (;;) {
+      const count = readSync(fd, scratch, length, scratch.length - length, null);
+      length += count;
+      if (length > limit) return scratch.toString('latin1', 0, limit);
+      if (count === 0 || (length >= size && length < scratch.length))
+        return scratch.toString('latin1', 0, length);
+      if (length === scratch.length) {
+        const larger = Buffer.allocUnsafeSlow(scratch.length * 2);
+        scratch.copy(larger, 0, 0, length);
+        scratch = larger;
+      }
+    }
+  } finally {
+    if (scratch.length > SCRATCH_LIMIT) scratch = Buffer.allocUnsafeSlow(256 * 1024);
   }
 }

@@ -1,0 +1,38 @@
+/** How a failure is said: one line of what failed, one of what to do; the whole story only when asked for. */
+import { DebmendError, messageOf } from '../system/errors.ts';
+import { EXIT } from './exit-codes.ts';
+
+/** Prints an error to standard error and returns the exit code for it. */
+export function reportFailure(error: unknown): number {
+  if (!(error instanceof DebmendError)) {
+    process.stderr.write(`debmend: failed unexpectedly: ${messageOf(error)}\n`);
+    process.stderr.write('hint: this is a mistake in debmend; DEBMEND_DEBUG=1 shows where\n');
+    showStack(error);
+    return EXIT.failed;
+  }
+  process.stderr.write(`debmend: ${error.message} [${error.code}]\nhint: ${error.hint}\n`);
+  showStack(error);
+  switch (error.code) {
+    case 'usage':
+    case 'config-unreadable':
+    case 'config-invalid':
+    case 'unknown-package':
+      return EXIT.usage;
+    case 'locked':
+      return EXIT.locked;
+    case 'interrupted':
+      return EXIT.interrupted;
+    case 'root-unreadable':
+    case 'no-dpkg-database':
+    case 'database-changed':
+    case 'output-unwritable':
+    case 'scan-failed':
+    case 'archive-unreadable':
+      return EXIT.failed;
+  }
+}
+
+function showStack(error: unknown): void {
+  if (process.env['DEBMEND_DEBUG'] === '1' && error instanceof Error)
+    process.stderr.write(`${error.stack}\n`);
+}

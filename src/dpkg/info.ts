@@ -1,0 +1,174 @@
+/**
+ * The info directory: one file a package and kind (lib/dpkg/db-ctrl-access.c), the layout's version in `format`
+ * (lib/dpkg/db-ctrl-format.c).
+ */
+import { readdirSync } from 'node:fs';
+import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
+import { errnoOf } from '../system/errors.ts';
+import { type ReadOutcome, readRegularFile } from '../system/files.ts';
+import { displayName, type Package } from './package.ts';
+import { type DatabaseProblem, isNulFilled, nulTailStart } from './problem.ts';
+import type { Admindir } from './records.ts';
+
+/** The newest layout that dpkg knows: architecture-qualified names. */
+const FORMAT_MULTIARCH = 1;
+
+const SCRIPTS: ReadonlySet<string> = new Set(['preinst', 'postinst', 'prerm', 'postrm', 'config']);
+const ELF_MAGIC = '\x7fELF';
+
+export class InfoDirectory {
+  readonly #admindir: Admindir;
+  /** File kinds (`list`, `postinst`) by the name before the last dot, which is a package's, maybe qualified. */
+  readonly #kinds = new Map<Bytes, Set<string>>();
+  readonly #qualified: boolean;
+
+  constructor(admindir: Admindir, problems: DatabaseProblem[]) {
+    this.#admindir = admindir;
+    for (const name of this.#names(problems)) {
+      const dot = name.lastIndexOf('.');
+      if (name.startsWith('.') || dot < 0) continue;
+      const stem = name.slice(0, dot);
+      const kinds = this.#kinds.get(stem);
+      if (kinds === undefined) this.#kinds.set(stem, new Set([name.slice(dot + 1)]));
+      else kinds.add(name.slice(dot + 1));
+    }
+    this.#qualified = this.#readFormat(problems);
+  }
+
+  #names(problems: DatabaseProblem[]): Bytes[] {
+    try {
+      return readdirSync(fsPath(`${this.#admindir.host}/info`), { encoding: 'buffer' }).map(bytesOf);
+    } catch (error) {
+      problems.push({
+        code: 'database-unreadable',
+        file: `${this.#admindir.inside}/info`,
+        message: `the directory of manifests cannot be read (${errnoOf(error)})`,
+        blocksDpkg: true,
+        likelyOutage: errnoOf(error) === 'EIO' || errnoOf(error) === 'ENOENT',
+      });
+      return [];
+    }
+  }
+
+  /** Whether co-installable packages have their architecture in their files' names. */
+  #readFormat(problems: DatabaseProblem[]): boolean {
+    const file = `${this.#admindir.inside}/info/format`;
+    const inUse = [...this.#kinds.keys()].some((stem) => stem.includes(':'));
+    const outcome = readRegularFile(`${this.#admindir.host}/info/format`);
+    const problem = { file, blocksDpkg: true, likelyOutage: true };
+    if (outcome.kind === 'missing') {
+      if (inUse) {
+        problems.push({
+          ...problem,
+          code: 'database-format-missing',
+          message:
+            'info/format is missing, so dpkg looks for the manifests of co-installable packages under wrong names',
+          blocksDpkg: false,
+        });
+      }
+      return inUse;
+    }
+    if (outcome.kind === 'unreadable') {
+      problems.push({
+        ...problem,
+        code: 'database-unreadable',
+        message: `info/format cannot be read (${outcome.errno})`,
+      });
+      return inUse;
+    }
+    // What fscanf("%u") takes.
+    const format = /^\s*\+?(\d+)/.exec(outcome.data)?.[1];
+    if (format === undefined) {
+      problems.push({
+        ...problem,
+        code: 'database-format-corrupt',
+        message: 'info/format holds no number',
+        dpkgMessage: `corrupt info database format file '${file}'`,
+      });
+      return inUse;
+    }
+    if (Number(format) > FORMAT_MULTIARCH) {
+      problems.push({
+        ...problem,
+        code: 'database-format-unknown',
+        message: `info/format is ${format}, newer than any known layout`,
+        dpkgMessage: `info database format (${format}) is bogus or too new; try getting a newer dpkg`,
+        likelyOutage: false,
+      });
+      return true;
+    }
+    return Number(format) === FORMAT_MULTIARCH;
+  }
+
+  /** The name before the dot of a package's files. */
+  stemOf(pkg: Package): Bytes {
+    return pkg.multiArch === 'same' && this.#qualified ? `${pkg.name}:${pkg.architecture}` : pkg.name;
+  }
+
+  kindsOf(stem: Bytes): ReadonlySet<string> {
+    return this.#kinds.get(stem) ?? new Set();
+  }
+
+  stems(): Iterable<Bytes> {
+    return this.#kinds.keys();
+  }
+
+  /** A file's path inside the root. */
+  path(stem: Bytes, kind: string): Bytes {
+    return `${this.#admindir.inside}/info/${stem}.${kind}`;
+  }
+
+  read(stem: Bytes, kind: string): ReadOutcome {
+    if (!this.kindsOf(stem).has(kind)) return { kind: 'missing' };
+    return readRegularFile(`${this.#admindir.host}/info/${stem}.${kind}`);
+  }
+
+  /**
+   * Looks at a package's other control files: a script that is empty or all NUL runs as success, and a package is
+   * then called installed that was never configured.
+   */
+  checkControlFiles(pkg: Package, native: Bytes, problems: DatabaseProblem[]): void {
+    const stem = this.stemOf(pkg);
+    for (const kind of [...this.kindsOf(stem)].sort()) {
+      if (kind === 'list' || kind === 'md5sums' || kind.endsWith('-new') || kind.startsWith('dpkg-'))
+        continue;
+      const outcome = this.read(stem, kind);
+      const base = { file: this.path(stem, kind), package: displayName(pkg, native), blocksDpkg: false };
+      if (outcome.kind === 'unreadable') {
+        problems.push({
+          ...base,
+          code: 'database-unreadable',
+          message: `the control file ${kind} cannot be read (${outcome.errno})`,
+          likelyOutage: outcome.errno === 'EIO',
+        });
+      }
+      if (outcome.kind !== 'read') continue;
+      const { data } = outcome;
+      const script = SCRIPTS.has(kind);
+      if (data === '' && script) {
+        problems.push({
+          ...base,
+          code: 'database-script-empty',
+          message: `the maintainer script ${kind} is empty: it would run as success and do nothing`,
+          likelyOutage: true,
+        });
+      } else if (data !== '' && isDamagedByNul(data, script)) {
+        problems.push({
+          ...base,
+          code: script ? 'database-script-nul' : 'database-control-nul',
+          message: script
+            ? `the maintainer script ${kind} holds NUL bytes and may run as success without doing its work`
+            : `the control file ${kind} holds NUL bytes`,
+          likelyOutage: true,
+        });
+      }
+    }
+  }
+}
+
+/** A script may be a compiled program, which is full of NUL bytes; every other control file is text. */
+function isDamagedByNul(data: Bytes, script: boolean): boolean {
+  if (!script) return data.includes('\0');
+  if (data.startsWith(ELF_MAGIC)) return false;
+  return isNulFilled(data) || data.startsWith('\0') || nulTailStart(data) >= 0;
+}

@@ -1,0 +1,200 @@
+/**
+ * The package records: `status`, and over it the journal in `updates/` (lib/dpkg/dbmodify.c, cleanupdates), merged as
+ * dpkg merges them. Damage in one file or one stanza leaves all the others readable.
+ */
+import { readdirSync } from 'node:fs';
+import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
+import { errnoOf } from '../system/errors.ts';
+import { readRegularFile } from '../system/files.ts';
+import type { ParseProblem } from './deb822.ts';
+import { type Package, qualifiedName } from './package.ts';
+import { type DatabaseProblem, isNulFilled } from './problem.ts';
+import { parseStatus } from './status.ts';
+
+export interface Records {
+  readonly packages: Map<Bytes, Package>;
+  /** Stanzas were lost: packages may exist that no record tells of. */
+  readonly incomplete: boolean;
+}
+
+/** Where the admindir lies: on this host, and inside the root as messages name it. */
+export interface Admindir {
+  readonly host: Bytes;
+  readonly inside: Bytes;
+}
+
+const PADDING = '#padding\n';
+
+/** Reads status and updates/; what is wrong goes to `problems`. Never throws. */
+export function readRecords(admindir: Admindir, problems: DatabaseProblem[]): Records {
+  const packages = new Map<Bytes, Package>();
+  const incomplete = readStatus(admindir, packages, problems);
+  mergeUpdates(admindir, packages, problems);
+  return { packages, incomplete };
+}
+
+function readStatus(admindir: Admindir, packages: Map<Bytes, Package>, problems: DatabaseProblem[]): boolean {
+  const file = `${admindir.inside}/status`;
+  const outcome = readRegularFile(`${admindir.host}/status`);
+  const lost = { file, blocksDpkg: false, likelyOutage: true };
+  switch (outcome.kind) {
+    case 'missing':
+      problems.push({
+        ...lost,
+        code: 'database-status-missing',
+        message: 'the status file is missing: dpkg sees no packages',
+      });
+      return true;
+    case 'unreadable':
+      problems.push({
+        ...lost,
+        code: 'database-unreadable',
+        message: `the status file cannot be read (${outcome.errno})`,
+        blocksDpkg: true,
+        likelyOutage: outcome.errno === 'EIO',
+      });
+      return true;
+    case 'read':
+      break;
+  }
+  if (outcome.data === '') {
+    problems.push({
+      ...lost,
+      code: 'database-status-empty',
+      message: 'the status file is empty: dpkg silently sees no packages',
+    });
+    return true;
+  }
+  const parsed = parseStatus(outcome.data, 'status');
+  for (const pkg of parsed.packages) packages.set(qualifiedName(pkg), pkg);
+  const fatal = parsed.problems.filter((problem) => problem.fatal);
+  if (outcome.data.includes('\0')) {
+    const first = fatal[0];
+    problems.push({
+      code: 'database-status-nul',
+      file,
+      message: isNulFilled(outcome.data)
+        ? 'the status file consists of NUL bytes: no package record is left in it'
+        : `the status file holds NUL bytes: ${packages.size} package records can still be read`,
+      dpkgMessage: first === undefined ? undefined : asDpkgSays(first, file),
+      blocksDpkg: first !== undefined,
+      likelyOutage: true,
+    });
+  } else {
+    for (const problem of fatal) {
+      const whose = problem.package === undefined ? 'a record' : `the record of ${problem.package}`;
+      problems.push({
+        code: 'database-status-unparsable',
+        file,
+        package: problem.package,
+        message: `${whose} in the status file cannot be parsed (bytes ${problem.start} to ${problem.end})`,
+        dpkgMessage: asDpkgSays(problem, file),
+        blocksDpkg: true,
+        likelyOutage: true,
+      });
+    }
+  }
+  return fatal.length > 0;
+}
+
+/** A parse problem in dpkg's own words (lib/dpkg/parsehelp.c, parse_error_msg). */
+function asDpkgSays(problem: ParseProblem, file: Bytes): Bytes {
+  const where = problem.package === undefined ? '' : ` package '${problem.package}'`;
+  return `parsing file '${file}' near line ${problem.line}${where}:\n ${problem.message}`;
+}
+
+function mergeUpdates(admindir: Admindir, packages: Map<Bytes, Package>, problems: DatabaseProblem[]): void {
+  const directory = `${admindir.inside}/updates`;
+  let names: Bytes[];
+  try {
+    names = readdirSync(fsPath(`${admindir.host}/updates`), { encoding: 'buffer' }).map(bytesOf);
+  } catch (error) {
+    // dpkg makes the directory when it is missing.
+    if (errnoOf(error) !== 'ENOENT') {
+      problems.push({
+        code: 'database-unreadable',
+        file: directory,
+        message: `the journal's directory cannot be read (${errnoOf(error)})`,
+        blocksDpkg: true,
+        likelyOutage: errnoOf(error) === 'EIO',
+      });
+    }
+    return;
+  }
+  const entries = names.filter((name) => /^\d+$/.test(name)).sort();
+  const length = entries[0]?.length;
+  for (const name of entries) {
+    const file = `${directory}/${name}`;
+    if (name.length !== length) {
+      problems.push({
+        code: 'database-update-name',
+        file,
+        message: 'the journal holds names of different lengths, which dpkg refuses',
+        dpkgMessage: `updates directory contains files with different length names (both ${name.length} and ${length})`,
+        blocksDpkg: true,
+        likelyOutage: false,
+      });
+    }
+    mergeUpdate(admindir, name, packages, problems);
+  }
+}
+
+function mergeUpdate(
+  admindir: Admindir,
+  name: Bytes,
+  packages: Map<Bytes, Package>,
+  problems: DatabaseProblem[],
+): void {
+  const file = `${admindir.inside}/updates/${name}`;
+  const outcome = readRegularFile(`${admindir.host}/updates/${name}`);
+  if (outcome.kind !== 'read') {
+    problems.push({
+      code: 'database-unreadable',
+      file,
+      message: `the journal entry cannot be read (${outcome.kind === 'missing' ? 'ENOENT' : outcome.errno})`,
+      blocksDpkg: true,
+      likelyOutage: outcome.kind === 'unreadable' && outcome.errno === 'EIO',
+    });
+    return;
+  }
+  const { data } = outcome;
+  if (data === '') {
+    problems.push({
+      code: 'database-update-empty',
+      file,
+      message: 'the journal entry is empty: the state that it recorded is lost, and dpkg does not say so',
+      blocksDpkg: false,
+      likelyOutage: true,
+    });
+    return;
+  }
+  const parsed = parseStatus(data, `updates/${name}`);
+  for (const pkg of parsed.packages) packages.set(slotOf(packages, pkg), pkg);
+  const first = parsed.problems.find((problem) => problem.fatal);
+  const nul = data.includes('\0');
+  if (first === undefined && !nul) return;
+  const padding = data.startsWith(PADDING);
+  problems.push({
+    code: nul ? 'database-update-nul' : padding ? 'database-update-padding' : 'database-update-unparsable',
+    file,
+    package: first?.package,
+    message: nul
+      ? 'the journal entry holds NUL bytes'
+      : padding
+        ? 'the journal entry still holds its padding instead of a record'
+        : 'the journal entry cannot be parsed',
+    dpkgMessage: first === undefined ? undefined : asDpkgSays(first, file),
+    blocksDpkg: first !== undefined,
+    likelyOutage: true,
+  });
+}
+
+/** The key whose record an update replaces; an update may change a package's architecture (parse_find_pkg_slot). */
+function slotOf(packages: ReadonlyMap<Bytes, Package>, update: Package): Bytes {
+  const key = qualifiedName(update);
+  if (packages.has(key) || update.multiArch === 'same') return key;
+  const instances = [...packages].filter(
+    ([, pkg]) => pkg.name === update.name && pkg.state !== 'not-installed' && pkg.multiArch !== 'same',
+  );
+  return instances.length === 1 ? (instances[0]?.[0] ?? key) : key;
+}

@@ -1,0 +1,171 @@
+/**
+ * The face of this folder: reads the disk for a list of work. The results are facts in columns (scan/work.ts); what
+ * they mean is the audit's to say.
+ */
+import type { Bytes } from '../system/bytes.ts';
+import { DebmendError } from '../system/errors.ts';
+import { Pool } from './pool.ts';
+import { lookAtEntries, type ReaderOptions, readEntries } from './reader.ts';
+import { Control, Done, Kind, Want, type Work, type WorkList } from './work.ts';
+
+export interface ScanProgress {
+  readonly phase: 'looking' | 'reading';
+  /** Entries while looking, bytes while reading. */
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface ScanOptions {
+  readonly md5: boolean;
+  readonly xxh64: boolean;
+  /** Parts of names that are looked for in directories. */
+  readonly markers: readonly string[];
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: ScanProgress) => void) | undefined;
+}
+
+export interface Scan {
+  readonly work: Work;
+  /** Host paths of names that hold a marker, in no order. */
+  readonly named: Bytes[];
+  /** Bytes of content read. */
+  readonly bytesRead: number;
+}
+
+/** Below this many entries threads would cost more than they gain (starting one takes 30 ms). */
+const INLINE_ENTRIES = 1500;
+/** And below this much content. */
+const INLINE_BYTES = 16 * 1024 * 1024;
+const PROGRESS_MS = 100;
+
+/**
+ * Looks at every entry, then reads the content that is wanted.
+ *
+ * @throws DebmendError `interrupted` when the signal aborts, `scan-failed` when a thread dies
+ */
+export async function scan(list: WorkList, options: ScanOptions): Promise<Scan> {
+  const work = list.layOut();
+  const cancel = () => Atomics.store(work.control, Control.cancelled, 1);
+  options.signal?.addEventListener('abort', cancel, { once: true });
+  const data = { work, md5: options.md5, xxh64: options.xxh64, markers: options.markers };
+  let pool: Pool | undefined;
+  try {
+    if (options.signal?.aborted) cancel();
+    let inline: ReaderOptions | undefined;
+    if (work.count < INLINE_ENTRIES) {
+      const xxh64 = options.xxh64 ? await (await import('./xxh64.ts')).loadXxh64() : undefined;
+      inline = { md5: options.md5, xxh64, markers: options.markers };
+    } else pool = new Pool(data);
+
+    const named = await watched(options, 'looking', work, work.count, async () => {
+      if (inline !== undefined) return lookAtEntries(work, inline);
+      const answers = (await pool?.run({ kind: 'look' }, false)) ?? [];
+      return answers.flatMap((answer) => (answer.kind === 'looked' ? answer.found : []));
+    });
+    throwIfInterrupted(options.signal);
+
+    const plan = planReading(work);
+    Atomics.store(work.control, Control.cursor, 0);
+    await watched(options, 'reading', work, plan.bytes, async () => {
+      if (inline !== undefined && plan.bytes < INLINE_BYTES) readEntries(work, plan.count, inline);
+      else {
+        pool ??= new Pool(data);
+        await pool.run({ kind: 'read', toRead: plan.count }, true);
+      }
+    });
+    throwIfInterrupted(options.signal);
+    plan.shareResults();
+    return { work, named, bytesRead: Number(Atomics.load(work.bytesRead, 0)) };
+  } finally {
+    options.signal?.removeEventListener('abort', cancel);
+    await pool?.close();
+  }
+}
+
+function throwIfInterrupted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted)
+    throw new DebmendError('interrupted', 'interrupted', 'nothing was changed; run it again');
+}
+
+async function watched<T>(
+  options: ScanOptions,
+  phase: ScanProgress['phase'],
+  work: Work,
+  total: number,
+  action: () => Promise<T>,
+): Promise<T> {
+  const { onProgress } = options;
+  if (onProgress === undefined) return await action();
+  const report = () =>
+    onProgress({
+      phase,
+      done:
+        phase === 'reading'
+          ? Number(Atomics.load(work.bytesRead, 0))
+          : Atomics.load(work.control, Control.entriesDone),
+      total,
+    });
+  const timer = setInterval(report, PROGRESS_MS);
+  try {
+    return await action();
+  } finally {
+    clearInterval(timer);
+    report();
+  }
+}
+
+interface ReadingPlan {
+  readonly count: number;
+  /** As the inodes say. */
+  readonly bytes: number;
+  /** Gives every other name of an inode the results of the one that was read. */
+  shareResults(): void;
+}
+
+/**
+ * Puts the entries with wanted content into `order`, by device and inode; of the names of one inode only the first
+ * is read.
+ */
+function planReading(work: Work): ReadingPlan {
+  const wanted: number[] = [];
+  for (let index = 0; index < work.count; index += 1) {
+    if (work.kind[index] === Kind.file && ((work.want[index] ?? 0) & Want.content) !== 0) wanted.push(index);
+  }
+  const sorted = Uint32Array.from(wanted);
+  const { dev, ino } = work;
+  const at = (column: Float64Array, index: number): number => column[index] ?? 0;
+  sorted.sort((a, b) => at(dev, a) - at(dev, b) || at(ino, a) - at(ino, b) || a - b);
+  const twins: [number, number][] = [];
+  let count = 0;
+  let bytes = 0;
+  let previous = -1;
+  for (const index of sorted) {
+    if (previous >= 0 && ino[index] === ino[previous] && dev[index] === dev[previous]) {
+      twins.push([index, previous]);
+      continue;
+    }
+    work.order[count] = index;
+    count += 1;
+    bytes += at(work.size, index);
+    previous = index;
+  }
+  return {
+    count,
+    bytes,
+    shareResults: () => {
+      for (const [twin, read] of twins) copyResult(work, read, twin);
+    },
+  };
+}
+
+function copyResult(work: Work, from: number, to: number): void {
+  work.errno[to] = work.errno[from] ?? 0;
+  work.pattern[to] = work.pattern[from] ?? 0;
+  work.nulFrom[to] = work.nulFrom[from] ?? 0;
+  work.xxh64[to] = work.xxh64[from] ?? 0n;
+  work.md5.copyWithin(to * 16, from * 16, from * 16 + 16);
+  let same = ((work.want[to] ?? 0) & Want.expected) !== 0;
+  for (let i = 0; i < 16 && same; i += 1) same = work.md5[to * 16 + i] === work.expected[to * 16 + i];
+  const done = (work.done[from] ?? 0) & (Done.looked | Done.read);
+  work.done[to] = same && (done & Done.read) !== 0 ? done | Done.matched : done;
+}
