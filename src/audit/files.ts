@@ -5,7 +5,7 @@ import type { Package } from '../dpkg/package.ts';
 import type { FindingCode } from '../model/codes.ts';
 import type { Finding, KnownBy } from '../model/finding.ts';
 import type { Severity } from '../model/severity.ts';
-import { errnoName } from '../scan/reader.ts';
+import { errnoName } from '../scan/look.ts';
 import { Done, hashText, Kind, Pattern, Want, type Work } from '../scan/work.ts';
 import type { Bytes } from '../system/bytes.ts';
 import { type Mount, mountOf } from '../system/mounts.ts';
@@ -50,9 +50,12 @@ export function judgeFiles(view: FileView): FileVerdict {
     const flags = expectations.flagsAt(index);
     // A directory may be judged as one by one package and only be named by another.
     const bit = (flags & Expect.directory) !== 0 ? 2 : 1;
-    if (((judged[entry] ?? 0) & bit) !== 0 || isSound(view, entry, flags)) continue;
+    if (((judged[entry] ?? 0) & bit) !== 0) continue;
+    const sound = isSound(view, entry, flags);
+    if (sound && (flags & Expect.diverted) === 0) continue;
     judged[entry] = (judged[entry] ?? 0) | bit;
-    judge(view, expectations.at(index), verdict);
+    if (sound) noteDiversion(view, expectations.at(index), verdict);
+    else judge(view, expectations.at(index), verdict);
   }
   for (const lost of expectations.unreachable) judgeUnreachable(view, lost, verdict);
   judgeEmptyMd5sums(view, verdict);
@@ -196,6 +199,23 @@ function judgeMissing(
       reason: unsettled
         ? "the package's unpacking was interrupted"
         : 'a cut loses content, seldom a whole installed file',
+    }),
+  );
+}
+
+/** A file that is whole where its diversion put it: worth knowing, and no one's to mend. */
+function noteDiversion(view: FileView, expectation: Expectation, verdict: FileVerdict): void {
+  const note = noteOf(view, expectation.package);
+  const diversion = view.expectations.diversionOf(note.record, expectation.path);
+  verdict.findings.push(
+    finding({
+      ...about(note, expectation.path),
+      code: 'file-diverted',
+      severity: 'info',
+      message: `${diversion?.package === undefined ? 'a local diversion' : `a diversion of ${diversion.package}`} put it at ${diversion?.to ?? 'another name'}`,
+      knownBy: 'diversions',
+      likelyOutage: false,
+      reason: 'the diversion explains it',
     }),
   );
 }

@@ -2,7 +2,7 @@
 /** The entry point: names the commands; each loads what it needs only when it is called. */
 import { Command, CommanderError, Option } from 'commander';
 import { SEVERITIES } from '../model/severity.ts';
-import { toolVersion } from '../report/document.ts';
+import { toolVersion } from '../system/tool.ts';
 import { EXIT, EXIT_HELP } from './exit-codes.ts';
 import { reportFailure } from './failure.ts';
 

@@ -1,5 +1,4 @@
 /** The report of a run, from what the audit found and where it ran. Every rendering is made from this document. */
-import { readFileSync } from 'node:fs';
 import { hostname, release } from 'node:os';
 import type { AuditResult } from '../audit/audit.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
@@ -7,6 +6,7 @@ import type { Host, Report, Summary } from '../model/report.ts';
 import { SCHEMA_VERSION } from '../model/schema-version.ts';
 import { readRegularFile } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
+import { toolVersion } from '../system/tool.ts';
 
 /** Unchecked paths that are named in a report; their number is always told. */
 const MAX_UNCHECKED = 1000;
@@ -26,14 +26,6 @@ export function auditReport(result: AuditResult, run: RunFacts): Report {
     summary: summarise(result, run),
     findings: result.findings,
   };
-}
-
-/** The version of this package, from its package.json: two folders up in the sources and in what is shipped. */
-export function toolVersion(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-  const version =
-    typeof manifest === 'object' && manifest !== null && 'version' in manifest ? manifest.version : undefined;
-  return typeof version === 'string' ? version : '0.0.0';
 }
 
 function describeHost(root: Root, result: AuditResult): Host {

@@ -17,6 +17,9 @@ const BUSY = 0.8;
 /** And when at least this much came from the disk since the last look, it is the disk that they wait for. */
 const COLD_BYTES = 1024 * 1024;
 
+/** A thread's own heap holds a few names at a time; without a limit it would let garbage lie until 16 MB of it. */
+const LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64 };
+
 const WORKER = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
 
 export class Pool {
@@ -32,7 +35,7 @@ export class Pool {
   }
 
   #add(): Worker {
-    const worker = new Worker(WORKER, { workerData: this.#data });
+    const worker = new Worker(WORKER, { workerData: this.#data, resourceLimits: LIMITS });
     worker.on('error', (error) => {
       this.#failed.reject(
         new DebmendError(

@@ -4,8 +4,9 @@
  */
 import type { Bytes } from '../system/bytes.ts';
 import { DebmendError } from '../system/errors.ts';
+import { lookAtEntries, type ReaderOptions } from './look.ts';
 import { Pool } from './pool.ts';
-import { lookAtEntries, type ReaderOptions, readEntries } from './reader.ts';
+import { isExpected, readEntries } from './read.ts';
 import { Control, Done, Kind, Want, type Work, type WorkList } from './work.ts';
 
 export interface ScanProgress {
@@ -162,10 +163,10 @@ function copyResult(work: Work, from: number, to: number): void {
   work.errno[to] = work.errno[from] ?? 0;
   work.pattern[to] = work.pattern[from] ?? 0;
   work.nulFrom[to] = work.nulFrom[from] ?? 0;
+  work.size[to] = work.size[from] ?? 0;
   work.xxh64[to] = work.xxh64[from] ?? 0n;
   work.md5.copyWithin(to * 16, from * 16, from * 16 + 16);
-  let same = ((work.want[to] ?? 0) & Want.expected) !== 0;
-  for (let i = 0; i < 16 && same; i += 1) same = work.md5[to * 16 + i] === work.expected[to * 16 + i];
+  const same = ((work.want[to] ?? 0) & Want.expected) !== 0 && isExpected(work, to);
   const done = (work.done[from] ?? 0) & (Done.looked | Done.read);
   work.done[to] = same && (done & Done.read) !== 0 ? done | Done.matched : done;
 }

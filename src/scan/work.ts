@@ -88,11 +88,11 @@ export interface Work {
  * hash table's key store: a hundred thousand strings in a Map would cost more than everything else together.
  */
 export class WorkList {
-  readonly #paths = new Uint8Array(growable(1 << 20));
+  #paths: Uint8Array = new Uint8Array(1 << 20);
   #length = 0;
-  readonly #offsets = new Uint32Array(growable(4 << 12));
-  readonly #want = new Uint8Array(growable(1 << 12));
-  readonly #expected = new Uint8Array(growable(16 << 12));
+  #offsets: Uint32Array = new Uint32Array(1 << 12);
+  #want: Uint8Array = new Uint8Array(1 << 12);
+  #expected: Uint8Array = new Uint8Array(16 << 12);
   #count = 0;
   /** Entry numbers plus one by the hash of their path, open addressing; at most half full. */
   #table: Uint32Array = new Uint32Array(1 << 13);
@@ -111,17 +111,24 @@ export class WorkList {
     }
     const index = this.#count;
     const end = this.#length + path.length;
-    while (end > this.#paths.length) grow(this.#paths);
+    while (end > this.#paths.length) this.#paths = grown(this.#paths, this.#paths.length * 2);
     for (let i = 0; i < path.length; i += 1) this.#paths[this.#length + i] = path.charCodeAt(i);
     this.#length = end;
-    if (index + 2 > this.#offsets.length)
-      for (const column of [this.#offsets, this.#want, this.#expected]) grow(column);
+    if (index + 2 > this.#offsets.length) this.#growColumns(this.#offsets.length * 2);
     this.#offsets[index + 1] = end;
     this.#want[index] = want;
     this.#count = index + 1;
     this.#table[slot] = index + 1;
     if (this.#count * 2 > this.#table.length) this.#rehash();
     return index;
+  }
+
+  #growColumns(entries: number): void {
+    const offsets = new Uint32Array(entries);
+    offsets.set(this.#offsets);
+    this.#offsets = offsets;
+    this.#want = grown(this.#want, entries);
+    this.#expected = grown(this.#expected, entries * 16);
   }
 
   /** The path of an entry. */
@@ -170,7 +177,8 @@ export class WorkList {
   /** Says what MD5 the content of an entry should have, and that it is wanted. */
   expect(index: number, md5: Bytes): void {
     for (let i = 0; i < 16; i += 1) {
-      this.#expected[index * 16 + i] = Number.parseInt(md5.slice(i * 2, i * 2 + 2), 16);
+      const high = NIBBLE[md5.charCodeAt(i * 2)] ?? 0;
+      this.#expected[index * 16 + i] = (high << 4) | (NIBBLE[md5.charCodeAt(i * 2 + 1)] ?? 0);
     }
     this.#want[index] = (this.#want[index] ?? 0) | Want.content | Want.expected;
   }
@@ -184,10 +192,10 @@ export class WorkList {
     const count = this.count;
     const work: Work = {
       count,
-      paths: this.#paths,
-      offsets: this.#offsets,
-      want: this.#want,
-      expected: this.#expected,
+      paths: shared(this.#paths, (buffer) => new Uint8Array(buffer), this.#length),
+      offsets: shared(this.#offsets, (buffer) => new Uint32Array(buffer), count + 1),
+      want: shared(this.#want, (buffer) => new Uint8Array(buffer), count),
+      expected: shared(this.#expected, (buffer) => new Uint8Array(buffer), 16 * count),
       done: new Uint8Array(new SharedArrayBuffer(count)),
       errno: new Uint16Array(new SharedArrayBuffer(2 * count)),
       kind: new Uint8Array(new SharedArrayBuffer(count)),
@@ -218,15 +226,28 @@ function hashOf(path: Bytes): number {
   return hash ^ (hash >>> 15);
 }
 
-/** Shared memory that grows in place, so that laying out copies nothing; only what is used takes memory. */
-function growable(bytes: number): SharedArrayBuffer {
-  return new SharedArrayBuffer(bytes, { maxByteLength: 1 << 30 });
+function grown(array: Uint8Array, length: number): Uint8Array {
+  const larger = new Uint8Array(length);
+  larger.set(array);
+  return larger;
 }
 
-function grow(column: Uint8Array | Uint32Array): void {
-  const memory = column.buffer;
-  if (memory instanceof SharedArrayBuffer) memory.grow(memory.byteLength * 2);
+/** The first `used` elements in shared memory. Filled before it is shared: views of growable shared memory are slow. */
+function shared<T extends Uint8Array | Uint32Array>(
+  view: T,
+  empty: (buffer: SharedArrayBuffer) => T,
+  used: number,
+): T {
+  const copy = empty(new SharedArrayBuffer(used * view.BYTES_PER_ELEMENT));
+  copy.set(view.subarray(0, used));
+  return copy;
 }
+
+/** The value of a hexadecimal digit, by character code. */
+const NIBBLE = Uint8Array.from({ length: 128 }, (_, code) => {
+  const value = Number.parseInt(String.fromCharCode(code), 16);
+  return Number.isNaN(value) ? 0 : value;
+});
 
 /** Reads the paths of a list of work; one a thread, because it keeps a view of the shared memory. */
 export function pathReader(work: Work): (index: number) => Bytes {

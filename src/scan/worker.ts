@@ -1,7 +1,8 @@
 /** The thread: waits for a phase, does it on the shared list of work, says that it is done. */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Bytes } from '../system/bytes.ts';
-import { lookAtEntries, type ReaderOptions, readEntries } from './reader.ts';
+import { lookAtEntries, type ReaderOptions } from './look.ts';
+import { readEntries } from './read.ts';
 import type { Work } from './work.ts';
 
 export interface WorkerData {

@@ -1,12 +1,20 @@
-/** XXH64 by xxhash-wasm, in the form that the reader takes. */
+/** XXH64 by xxhash-wasm. */
 import xxhash from 'xxhash-wasm';
-import type { Xxh64 } from './reader.ts';
+
+/** One hash in the making. */
+export interface Xxh64State {
+  update(bytes: Uint8Array): void;
+  digest(): bigint;
+}
+
+export interface Xxh64 {
+  begin(): Xxh64State;
+}
 
 /** Compiles the WebAssembly module; once a thread. */
 export async function loadXxh64(): Promise<Xxh64> {
-  const { create64, h64Raw } = await xxhash();
+  const { create64 } = await xxhash();
   return {
-    once: (bytes) => h64Raw(bytes),
     begin: () => {
       const state = create64();
       return {

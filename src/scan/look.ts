@@ -1,0 +1,102 @@
+/**
+ * The first thing that a thread does with the list of work: every entry is looked at (lstat), and directories are
+ * listed. Nothing is followed and nothing is opened (I7).
+ */
+import { lstatSync, readdirSync, type Stats } from 'node:fs';
+import { constants } from 'node:os';
+import { type Bytes, fsPath } from '../system/bytes.ts';
+import { errnoOf } from '../system/errors.ts';
+import { Control, Done, Kind, pathReader, Want, type Work } from './work.ts';
+import type { Xxh64 } from './xxh64.ts';
+
+/** Entries taken at once: few enough that threads end together, many enough that taking costs nothing. */
+const LOOK_CHUNK = 64;
+
+/** What the threads are told about a run. */
+export interface ReaderOptions {
+  readonly md5: boolean;
+  /** Present when XXH64 is wanted. */
+  readonly xxh64: Xxh64 | undefined;
+  /** Parts of names that are looked for in directories. */
+  readonly markers: readonly string[];
+}
+
+/** Looks at entries until none is left; returns the host paths of names that hold a marker. */
+export function lookAtEntries(work: Work, options: ReaderOptions): Bytes[] {
+  const found: Bytes[] = [];
+  const pathOf = pathReader(work);
+  for (;;) {
+    if (Atomics.load(work.control, Control.cancelled) !== 0) return found;
+    const from = Atomics.add(work.control, Control.cursor, LOOK_CHUNK);
+    if (from >= work.count) return found;
+    const to = Math.min(from + LOOK_CHUNK, work.count);
+    for (let index = from; index < to; index += 1) lookAt(work, index, pathOf(index), options, found);
+    Atomics.add(work.control, Control.entriesDone, to - from);
+  }
+}
+
+function lookAt(work: Work, index: number, path: Bytes, options: ReaderOptions, found: Bytes[]): void {
+  let stat: Stats;
+  try {
+    stat = lstatSync(fsPath(path));
+  } catch (error) {
+    work.errno[index] = errnoNumber(error);
+    work.done[index] = Done.looked;
+    return;
+  }
+  work.kind[index] = kindOf(stat);
+  work.mode[index] = stat.mode & 0o7777;
+  work.uid[index] = stat.uid;
+  work.gid[index] = stat.gid;
+  work.size[index] = stat.size;
+  work.dev[index] = stat.dev;
+  work.ino[index] = stat.ino;
+  work.mtime[index] = stat.mtimeMs;
+  work.ctime[index] = stat.ctimeMs;
+  if (stat.isDirectory() && ((work.want[index] ?? 0) & Want.names) !== 0) {
+    listNames(work, index, path, options.markers, found);
+  }
+  work.done[index] = Done.looked;
+}
+
+function listNames(work: Work, index: number, path: Bytes, markers: readonly string[], found: Bytes[]): void {
+  let names: Bytes[];
+  try {
+    names = readdirSync(fsPath(path), { encoding: 'latin1' });
+  } catch (error) {
+    work.errno[index] = errnoNumber(error);
+    return;
+  }
+  for (const name of names) {
+    for (const marker of markers) {
+      if (name.includes(marker)) {
+        found.push(path === '/' ? `/${name}` : `${path}/${name}`);
+        break;
+      }
+    }
+  }
+}
+
+function kindOf(stat: Stats): number {
+  if (stat.isFile()) return Kind.file;
+  if (stat.isDirectory()) return Kind.directory;
+  if (stat.isSymbolicLink()) return Kind.link;
+  if (stat.isFIFO()) return Kind.fifo;
+  if (stat.isSocket()) return Kind.socket;
+  if (stat.isCharacterDevice()) return Kind.characterDevice;
+  if (stat.isBlockDevice()) return Kind.blockDevice;
+  return Kind.unknown;
+}
+
+/** The number of a failed call's errno; EIO for whatever has none. */
+export function errnoNumber(error: unknown): number {
+  const name = errnoOf(error);
+  const known: Readonly<Record<string, number>> = constants.errno;
+  return (name === undefined ? undefined : known[name]) ?? constants.errno.EIO;
+}
+
+/** The name of an errno column's number (`EIO`). */
+export function errnoName(number: number): string {
+  for (const [name, value] of Object.entries(constants.errno)) if (value === number) return name;
+  return `errno ${number}`;
+}
