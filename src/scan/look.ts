@@ -51,6 +51,7 @@ function lookAt(work: Work, index: number, path: Bytes, options: ReaderOptions, 
   work.size[index] = stat.size;
   work.dev[index] = stat.dev;
   work.ino[index] = stat.ino;
+  work.linked[index] = stat.nlink > 1 && Number.isSafeInteger(stat.ino) ? 1 : 0;
   work.mtime[index] = stat.mtimeMs;
   work.ctime[index] = stat.ctimeMs;
   if (stat.isDirectory() && ((work.want[index] ?? 0) & Want.names) !== 0) {

@@ -5,9 +5,10 @@
 import type { Bytes } from '../system/bytes.ts';
 import { DebmendError } from '../system/errors.ts';
 import { lookAtEntries, type ReaderOptions } from './look.ts';
+import { planReading } from './order.ts';
 import { Pool } from './pool.ts';
-import { isExpected, readEntries } from './read.ts';
-import { Control, Done, Kind, Want, type Work, type WorkList } from './work.ts';
+import { readEntries } from './read.ts';
+import { Control, type Work, type WorkList } from './work.ts';
 
 export interface ScanProgress {
   readonly phase: 'looking' | 'reading';
@@ -113,60 +114,4 @@ async function watched<T>(
     clearInterval(timer);
     report();
   }
-}
-
-interface ReadingPlan {
-  readonly count: number;
-  /** As the inodes say. */
-  readonly bytes: number;
-  /** Gives every other name of an inode the results of the one that was read. */
-  shareResults(): void;
-}
-
-/**
- * Puts the entries with wanted content into `order`, by device and inode; of the names of one inode only the first
- * is read.
- */
-function planReading(work: Work): ReadingPlan {
-  const wanted: number[] = [];
-  for (let index = 0; index < work.count; index += 1) {
-    if (work.kind[index] === Kind.file && ((work.want[index] ?? 0) & Want.content) !== 0) wanted.push(index);
-  }
-  const sorted = Uint32Array.from(wanted);
-  const { dev, ino } = work;
-  const at = (column: Float64Array, index: number): number => column[index] ?? 0;
-  sorted.sort((a, b) => at(dev, a) - at(dev, b) || at(ino, a) - at(ino, b) || a - b);
-  const twins: [number, number][] = [];
-  let count = 0;
-  let bytes = 0;
-  let previous = -1;
-  for (const index of sorted) {
-    if (previous >= 0 && ino[index] === ino[previous] && dev[index] === dev[previous]) {
-      twins.push([index, previous]);
-      continue;
-    }
-    work.order[count] = index;
-    count += 1;
-    bytes += at(work.size, index);
-    previous = index;
-  }
-  return {
-    count,
-    bytes,
-    shareResults: () => {
-      for (const [twin, read] of twins) copyResult(work, read, twin);
-    },
-  };
-}
-
-function copyResult(work: Work, from: number, to: number): void {
-  work.errno[to] = work.errno[from] ?? 0;
-  work.pattern[to] = work.pattern[from] ?? 0;
-  work.nulFrom[to] = work.nulFrom[from] ?? 0;
-  work.size[to] = work.size[from] ?? 0;
-  work.xxh64[to] = work.xxh64[from] ?? 0n;
-  work.md5.copyWithin(to * 16, from * 16, from * 16 + 16);
-  const same = ((work.want[to] ?? 0) & Want.expected) !== 0 && isExpected(work, to);
-  const done = (work.done[from] ?? 0) & (Done.looked | Done.read);
-  work.done[to] = same && (done & Done.read) !== 0 ? done | Done.matched : done;
 }

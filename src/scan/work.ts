@@ -67,6 +67,8 @@ export interface Work {
   readonly size: Float64Array;
   readonly dev: Float64Array;
   readonly ino: Float64Array;
+  /** 1 where the inode has several names, and its number is one that a double holds exactly (overlayfs has larger). */
+  readonly linked: Uint8Array;
   /** Milliseconds since the epoch. */
   readonly mtime: Float64Array;
   readonly ctime: Float64Array;
@@ -205,6 +207,7 @@ export class WorkList {
       size: new Float64Array(new SharedArrayBuffer(8 * count)),
       dev: new Float64Array(new SharedArrayBuffer(8 * count)),
       ino: new Float64Array(new SharedArrayBuffer(8 * count)),
+      linked: new Uint8Array(new SharedArrayBuffer(count)),
       mtime: new Float64Array(new SharedArrayBuffer(8 * count)),
       ctime: new Float64Array(new SharedArrayBuffer(8 * count)),
       md5: new Uint8Array(new SharedArrayBuffer(16 * count)),
