@@ -1,6 +1,6 @@
 /** Leftovers by the administrator's own word: the globs of the configuration (fast-glob). */
 import type { Finding } from '../model/finding.ts';
-import { type Bytes, bytesFromText, bytesOf } from '../system/bytes.ts';
+import { type Bytes, bytesFromText } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { finding } from './finding.ts';
 
@@ -18,11 +18,14 @@ export async function judgeConfiguredLeftovers(
   if (globs.length === 0) return [];
   const { default: fastGlob } = await import('fast-glob');
   const matches = new Set<Bytes>();
-  for (const glob of globs) {
-    const { base, pattern } = split(glob);
+  // Braces are unfolded first: `{link,x}/*` would hide a fixed part that has to be resolved.
+  for (const pattern of globs.flatMap((glob) =>
+    fastGlob.generateTasks(glob).flatMap((task) => task.patterns),
+  )) {
+    const { base, rest } = split(pattern);
     const found = root.resolveDirectory(bytesFromText(base));
     if (found.kind === 'unreachable') continue;
-    const names = await fastGlob(pattern, {
+    const names = await fastGlob(rest, {
       cwd: Buffer.from(found.host, 'latin1').toString('utf8'),
       dot: true,
       onlyFiles: false,
@@ -30,7 +33,7 @@ export async function judgeConfiguredLeftovers(
       suppressErrors: true,
     });
     const prefix = found.inside === '/' ? '' : found.inside;
-    for (const name of names) matches.add(`${prefix}/${bytesOf(Buffer.from(name, 'utf8'))}`);
+    for (const name of names) matches.add(`${prefix}/${bytesFromText(name)}`);
   }
   return [...matches]
     .filter(accepts)
@@ -49,8 +52,8 @@ export async function judgeConfiguredLeftovers(
 }
 
 /** The directory before the first wildcard, and the pattern below it. */
-function split(glob: string): { base: string; pattern: string } {
-  const wildcard = glob.search(/[*?[\]{}()!+@\\]/);
-  const slash = glob.lastIndexOf('/', wildcard < 0 ? glob.length : wildcard);
-  return { base: glob.slice(0, slash) || '/', pattern: glob.slice(slash + 1) };
+function split(pattern: string): { base: string; rest: string } {
+  const wildcard = pattern.search(/[*?[\]{}()!+@\\]/);
+  const slash = pattern.lastIndexOf('/', wildcard < 0 ? pattern.length : wildcard);
+  return { base: pattern.slice(0, slash) || '/', rest: pattern.slice(slash + 1) };
 }

@@ -1,5 +1,5 @@
 /** `debmend audit`: parse, call, render. */
-import { realpathSync, statSync } from 'node:fs';
+import { lstatSync, realpathSync, statSync } from 'node:fs';
 import { audit } from '../audit/audit.ts';
 import { loadConfig } from '../config/config.ts';
 import type { Report } from '../model/report.ts';
@@ -41,6 +41,7 @@ export async function auditCommand(options: unknown): Promise<number> {
       );
     }
   }
+  if (args.output !== undefined) refuseOddOutput(args.output);
   const root = openRoot(args.root);
   const config = await loadConfig(args.config);
   const interruption = new AbortController();
@@ -105,6 +106,23 @@ function openRoot(directory: string): Root {
   );
 }
 
+/**
+ * Only a regular file may be replaced: as root, a rename over /dev/null or /dev/stdout would take it away from the whole
+ * system. Said before the audit, which can take a while.
+ */
+function refuseOddOutput(file: string): void {
+  try {
+    if (lstatSync(file).isFile()) return;
+  } catch {
+    return; // nothing is there, or writing will say why it cannot be reached
+  }
+  throw new DebmendError(
+    'output-unwritable',
+    `writing the report to ${file}: it is no regular file`,
+    'name a file; without --output the report goes to standard output',
+  );
+}
+
 function output(report: Report, args: AuditArguments): void {
   const colour =
     args.output === undefined && process.stdout.hasColors?.() === true && !process.env['NO_COLOR'];
@@ -113,7 +131,8 @@ function output(report: Report, args: AuditArguments): void {
     : renderHuman(report, {
         colour,
         all: args.all === true,
-        width: process.stdout.columns ?? Number.POSITIVE_INFINITY,
+        // A serial console often says that it has 0 columns, which means that it does not know.
+        width: process.stdout.columns || Number.POSITIVE_INFINITY,
       });
   if (args.output === undefined) {
     process.stdout.write(text);

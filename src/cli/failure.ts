@@ -32,6 +32,17 @@ export function reportFailure(error: unknown): number {
   }
 }
 
+/** What commander has against the command line, said as everything else is; the hint comes after it. */
+export function usageLine(message: string): string {
+  const said = message
+    .trim()
+    .replace(/^error: /, '')
+    .replace(/\n\((\w)/, (_, letter: string) => ` (${letter.toLowerCase()}`)
+    .replace(/\. ([A-Z])/, (_, letter: string) => `: ${letter.toLowerCase()}`)
+    .replace(/\.$/, '');
+  return `debmend: ${said} [usage]\n`;
+}
+
 function showStack(error: unknown): void {
   if (process.env['DEBMEND_DEBUG'] === '1' && error instanceof Error)
     process.stderr.write(`${error.stack}\n`);

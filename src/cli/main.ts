@@ -2,14 +2,23 @@
 /** The entry point: names the commands; each loads what it needs only when it is called. */
 import { Command, CommanderError, Option } from 'commander';
 import { SEVERITIES } from '../model/severity.ts';
+import { DebmendError } from '../system/errors.ts';
 import { toolVersion } from '../system/tool.ts';
 import { EXIT, EXIT_HELP } from './exit-codes.ts';
-import { reportFailure } from './failure.ts';
+import { reportFailure, usageLine } from './failure.ts';
 
-// A reader that has seen enough (`| head`) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // A reader that has seen enough (`| head`) is no failure.
+  if (error.code === 'EPIPE') process.exit(typeof process.exitCode === 'number' ? process.exitCode : 0);
   process.exit(
-    error.code === 'EPIPE' ? (typeof process.exitCode === 'number' ? process.exitCode : 0) : EXIT.failed,
+    reportFailure(
+      new DebmendError(
+        'output-unwritable',
+        `writing to standard output: ${error.code ?? error.message}`,
+        'what was written is not whole; make room, or write it elsewhere',
+        error,
+      ),
+    ),
   );
 });
 
@@ -19,6 +28,8 @@ const program = new Command('debmend')
   .helpOption('-h, --help', 'print this help')
   .addHelpText('after', EXIT_HELP)
   .configureHelp({ showGlobalOptions: true })
+  .configureOutput({ outputError: (message, write) => write(usageLine(message)) })
+  .showHelpAfterError('hint: debmend --help tells what there is')
   .exitOverride();
 
 program
@@ -49,6 +60,7 @@ program
   .option('--ignore-lock', "audit even while another process works on dpkg's database")
   .option('--config <file>', 'the configuration (default: /etc/debmend/config.yaml)')
   .addHelpText('after', EXIT_HELP)
+  .showHelpAfterError('hint: debmend audit --help tells what there is')
   .action(async (options: unknown) => {
     const { auditCommand } = await import('./audit.ts');
     process.exitCode = await auditCommand(options);

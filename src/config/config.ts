@@ -1,17 +1,10 @@
 /** The configuration file: YAML, checked against a schema; a mistake in it is said with its place, and nothing runs. */
+import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { DebmendError, errnoOf, messageOf } from '../system/errors.ts';
+import { type Config, DEFAULT_CONFIG } from './settings.ts';
 
 export const DEFAULT_CONFIG_FILE = '/etc/debmend/config.yaml';
-
-export interface Config {
-  readonly audit: {
-    /** Absolute globs (fast-glob) whose matches are reported as leftovers. */
-    readonly leftoverGlobs: readonly string[];
-  };
-}
-
-export const DEFAULT_CONFIG: Config = { audit: { leftoverGlobs: [] } };
 
 /**
  * Reads the configuration.
@@ -21,9 +14,9 @@ export const DEFAULT_CONFIG: Config = { audit: { leftoverGlobs: [] } };
  */
 export async function loadConfig(file: string | undefined): Promise<Config> {
   const path = file ?? DEFAULT_CONFIG_FILE;
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = readFileSync(path, 'utf8');
+    bytes = readFileSync(path);
   } catch (error) {
     if (file === undefined && errnoOf(error) === 'ENOENT') return DEFAULT_CONFIG;
     throw new DebmendError(
@@ -33,28 +26,22 @@ export async function loadConfig(file: string | undefined): Promise<Config> {
       error,
     );
   }
-  // Loaded only now: most runs have no configuration file, and both libraries take time to start.
-  const [{ parseDocument }, { configSchema }] = await Promise.all([import('yaml'), import('./schema.ts')]);
-  const document = parseDocument(text);
-  const mistake = document.errors[0];
-  if (mistake !== undefined) {
+  if (!isUtf8(bytes)) {
     throw new DebmendError(
       'config-invalid',
-      `reading the configuration ${path}: ${mistake.message.trim()}`,
-      'it is YAML',
-      mistake,
+      `reading the configuration ${path}: it is not UTF-8`,
+      'save it as UTF-8: read otherwise, a glob with such a name would never match',
     );
   }
-  const parsed = configSchema.safeParse(document.toJS() ?? {});
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    const where = issue === undefined || issue.path.length === 0 ? '' : ` at ${issue.path.join('.')}`;
-    throw new DebmendError(
-      'config-invalid',
-      `reading the configuration ${path}${where}: ${issue?.message ?? 'it is not valid'}`,
-      'docs/configuration.md lists every key',
-      parsed.error,
-    );
-  }
-  return parsed.data;
+  // Loaded only now: most runs have no configuration file, and YAML and the schema take time to start.
+  const { parseConfig } = await import('./parse.ts');
+  const { config, mistake } = parseConfig(bytes.toString('utf8'));
+  if (mistake === undefined) return config;
+  const line = mistake.line === undefined ? '' : `, line ${mistake.line}`;
+  throw new DebmendError(
+    'config-invalid',
+    `reading the configuration ${path}${line}: ${mistake.message}`,
+    mistake.hint,
+    mistake.cause,
+  );
 }

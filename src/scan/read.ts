@@ -173,16 +173,20 @@ function finish(work: Work, engine: Md5Engine, lane: number, file: OpenFile, opt
  * Where the NUL bytes begin that last until the end of `piece`.
  *
  * @param offset of the piece in its file
+ * @param piece `LANE_BYTES` long at most
  * @param before where they began at the end of the piece before, or -1
  */
 export function nulTail(piece: Uint8Array, offset: number, before: number): number {
   let at = piece.length;
   if (at === 0) return before;
   if (piece[at - 1] !== 0) return -1;
-  while (at > 0 && piece[at - 1] === 0) at -= 1;
-  if (at > 0) return offset + at;
-  return before >= 0 ? before : offset;
+  // A sparse file can be gigabytes of this: compared as a whole first.
+  if (Buffer.compare(piece, NUL_BYTES.subarray(0, at)) === 0) return before >= 0 ? before : offset;
+  while (piece[at - 1] === 0) at -= 1;
+  return offset + at;
 }
+
+const NUL_BYTES = new Uint8Array(LANE_BYTES);
 
 /** Whether the MD5 of an entry is the one that is expected. */
 export function isExpected(work: Work, index: number): boolean {

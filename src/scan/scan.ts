@@ -41,7 +41,7 @@ const INLINE_BYTES = 16 * 1024 * 1024;
 const PROGRESS_MS = 100;
 
 /**
- * Looks at every entry, then reads the content that is wanted.
+ * Looks at every entry, then reads the content that is wanted; without any hash nothing is read.
  *
  * @throws DebmendError `interrupted` when the signal aborts, `scan-failed` when a thread dies
  */
@@ -66,6 +66,7 @@ export async function scan(list: WorkList, options: ScanOptions): Promise<Scan> 
     });
     throwIfInterrupted(options.signal);
 
+    if (!options.md5 && !options.xxh64) return { work, named, bytesRead: 0 };
     const plan = planReading(work);
     Atomics.store(work.control, Control.cursor, 0);
     await watched(options, 'reading', work, plan.bytes, async () => {
