@@ -134,7 +134,9 @@ function judgeError(view: FileView, failed: FailedLook, verdict: FileVerdict): v
       severity: broken ? 'critical' : 'error',
       message: broken
         ? `reading it failed with ${errno}: the device ${device ?? 'below it'} or its filesystem is damaged`
-        : `it cannot be read (${errno})`,
+        : errno === 'EFBIG'
+          ? 'it is larger than a file of a package can be, or grew while it was read, and was not judged'
+          : `it cannot be read (${errno})`,
       knownBy: 'file-system',
       likelyOutage: broken,
       reason: broken

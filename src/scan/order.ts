@@ -3,6 +3,7 @@
  * nothing to do; then by device and inode, which on most filesystems is close to the order of their blocks. Of the
  * names of one inode only the first is read.
  */
+import { constants } from 'node:os';
 import { isExpected } from './read.ts';
 import { Done, Kind, Want, type Work } from './work.ts';
 
@@ -17,6 +18,12 @@ export interface ReadingPlan {
 
 /** From here on a file counts as large, in bytes: reading it takes longer than finding it. */
 const LARGE = 4 * 1024 * 1024;
+
+/**
+ * Larger files are not read: the members of a .deb have ten digits for their size (deb(5)), and a sparse file can
+ * claim any, which would take hours to read.
+ */
+export const MAX_CONTENT_BYTES = 10 ** 10;
 
 /** Fills `order` with the entries whose content is wanted. */
 export function planReading(work: Work): ReadingPlan {
@@ -63,6 +70,10 @@ function wantedFiles(work: Work): Uint32Array {
   let count = 0;
   for (let index = 0; index < work.count; index += 1) {
     if (work.kind[index] !== Kind.file || ((work.want[index] ?? 0) & Want.content) === 0) continue;
+    if ((work.size[index] ?? 0) > MAX_CONTENT_BYTES) {
+      work.errno[index] = constants.errno.EFBIG;
+      continue;
+    }
     wanted[count] = index;
     count += 1;
   }

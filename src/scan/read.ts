@@ -4,6 +4,7 @@
  * are not followed, and access times stay as they are (I7).
  */
 import { closeSync, readSync } from 'node:fs';
+import { constants } from 'node:os';
 import { fsPath } from '../system/bytes.ts';
 import { openQuietly } from '../system/files.ts';
 import { errnoNumber, type ReaderOptions } from './look.ts';
@@ -146,14 +147,11 @@ function fillLane(work: Work, queue: Queue, engine: Md5Engine, lane: number, fil
     file.ended = true;
     engine.fillLast(lane, count, file.total);
   } else if (file.total > Math.max(promised * 2, LANE_BYTES * 4)) {
-    work.errno[file.index] = GROWING;
+    work.errno[file.index] = constants.errno.EFBIG;
     return false;
   } else engine.fill(lane);
   return true;
 }
-
-/** EFBIG: what a file that does not end is reported as. */
-const GROWING = 27;
 
 function finish(work: Work, engine: Md5Engine, lane: number, file: OpenFile, options: ReaderOptions): void {
   const { index } = file;

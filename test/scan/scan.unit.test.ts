@@ -8,6 +8,7 @@ import {
   mkdtempSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -182,6 +183,14 @@ describe('reading', () => {
     utimesSync(path, 1000, 2_000_000_000);
     await scanPaths([path]);
     expect(lstatSync(path).atimeMs).toBe(1_000_000);
+  });
+
+  it('does not begin a file that claims to be larger than a package can hold', async () => {
+    const path = file('sparse', '');
+    truncateSync(path, 20e9);
+    const { work, bytesRead } = await scanPaths([path]);
+    expect(work.errno[0]).toBe(27);
+    expect(bytesRead).toBe(0);
   });
 
   it('gives up on a file that never ends', async () => {
