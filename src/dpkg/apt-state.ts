@@ -78,8 +78,8 @@ function releaseSizes(root: Root): Map<Bytes, number> {
     if (stem === undefined) continue;
     const outcome = readRegularFile(host);
     if (outcome.kind !== 'read') continue;
-    const section = /^SHA256:\n((?: .*\n)+)/m.exec(outcome.data)?.[1] ?? '';
-    for (const line of section.split('\n')) {
+    // Only SHA-256 lines have that many digits, so their section need not be looked for.
+    for (const line of outcome.data.split('\n')) {
       const [, size, name] = /^ [0-9a-f]{64} +(\d+) (\S+)$/.exec(line) ?? [];
       if (size !== undefined && name !== undefined) sizes.set(stem + name.replaceAll('/', '_'), Number(size));
     }

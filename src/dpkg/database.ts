@@ -20,6 +20,8 @@ import { parseStatoverride, type StatOverride } from './statoverride.ts';
 import { parseExplicitInterest, parseTriggersFile, parseUnincorp } from './triggers.ts';
 
 export const DEFAULT_ADMINDIR = '/var/lib/dpkg';
+/** _POSIX2_LINE_MAX, the buffer of dpkg_arch_load_list. */
+const ARCH_LINE_LIMIT = 2048;
 
 /** What a package's own lists say that it owns. */
 export interface Manifest {
@@ -66,9 +68,8 @@ export function readDatabase(root: Root, path: Bytes = DEFAULT_ADMINDIR): Databa
   const admindir = findAdmindir(root, path);
   const problems: DatabaseProblem[] = [];
   const stamp = databaseStamp(admindir);
-  const { packages, incomplete } = readRecords(admindir, problems);
+  const { packages, native, incomplete } = readRecords(admindir, problems);
   const info = new InfoDirectory(admindir, problems);
-  const native = nativeArchitecture(packages);
   for (const orphan of orphans(info, packages)) {
     packages.set(qualifiedName(orphan), orphan);
     // With stanzas lost it is clear why; one finding for that is enough.
@@ -130,12 +131,6 @@ export function databaseStamp(admindir: Admindir): string {
       }
     })
     .join(' ');
-}
-
-function nativeArchitecture(packages: ReadonlyMap<Bytes, Package>): Bytes {
-  for (const pkg of packages.values())
-    if (pkg.name === 'dpkg' && pkg.architecture !== 'all') return pkg.architecture;
-  return '';
 }
 
 /** Packages that have a `.list` and no record; their state can't be known. */
@@ -256,8 +251,14 @@ function readList(
     }
     return { paths: [], listSound: false };
   }
-  const { paths, damage } = parseList(outcome.data);
-  const says = (what: string): Bytes => `files list file for package '${display}' ${what}`;
+  const { paths, damage, dpkgSays } = parseList(outcome.data);
+  const said = {
+    dpkgMessage:
+      dpkgSays === undefined
+        ? undefined
+        : `files list file for package '${display.slice(0, 250)}' ${dpkgSays}`,
+    blocksDpkg: dpkgSays !== undefined,
+  };
   switch (damage) {
     case 'none':
       return { paths, listSound: true };
@@ -276,8 +277,7 @@ function readList(
         ...base,
         code: 'database-list-nul',
         message: `the package’s .list holds NUL bytes; ${paths.length} names can still be read`,
-        dpkgMessage: outcome.data.endsWith('\n') ? undefined : says('is missing final newline'),
-        blocksDpkg: !outcome.data.endsWith('\n'),
+        ...said,
       });
       break;
     case 'unterminated':
@@ -285,8 +285,7 @@ function readList(
         ...base,
         code: 'database-list-unterminated',
         message: `the package’s .list ends in the middle of a name, so names after it are lost; ${paths.length} can still be read`,
-        dpkgMessage: says('is missing final newline'),
-        blocksDpkg: true,
+        ...said,
       });
       break;
     case 'empty-name':
@@ -294,8 +293,7 @@ function readList(
         ...base,
         code: 'database-list-empty-name',
         message: 'the package’s .list has an empty line',
-        dpkgMessage: says('contains empty filename'),
-        blocksDpkg: true,
+        ...said,
       });
       break;
   }
@@ -322,14 +320,14 @@ function readDiversions(admindir: Admindir, problems: DatabaseProblem[]): readon
   const data = readOptional(admindir, 'diversions', problems);
   if (data === undefined) return [];
   const file = `${admindir.inside}/diversions`;
-  const { diversions, message } = parseDiversions(data, file);
-  if (message !== undefined) {
+  const { diversions, damaged, message } = parseDiversions(data, file);
+  if (damaged) {
     problems.push({
       code: 'database-diversions-damaged',
       file,
       message: `the diversions file is damaged; ${diversions.length} diversions can still be read`,
       dpkgMessage: message,
-      blocksDpkg: true,
+      blocksDpkg: message !== undefined,
       likelyOutage: true,
     });
   }
@@ -339,14 +337,14 @@ function readDiversions(admindir: Admindir, problems: DatabaseProblem[]): readon
 function readOverrides(admindir: Admindir, problems: DatabaseProblem[]): readonly StatOverride[] {
   const data = readOptional(admindir, 'statoverride', problems);
   if (data === undefined) return [];
-  const { overrides, message } = parseStatoverride(data);
-  if (message !== undefined) {
+  const { overrides, damaged, message } = parseStatoverride(data);
+  if (damaged) {
     problems.push({
       code: 'database-statoverride-damaged',
       file: `${admindir.inside}/statoverride`,
       message: `the statoverride file is damaged; ${overrides.length} overrides can still be read`,
       dpkgMessage: message,
-      blocksDpkg: true,
+      blocksDpkg: message !== undefined,
       likelyOutage: true,
     });
   }
@@ -357,7 +355,7 @@ function readArchitectures(admindir: Admindir, problems: DatabaseProblem[]): voi
   const data = readOptional(admindir, 'arch', problems);
   if (data === undefined) return;
   const file = `${admindir.inside}/arch`;
-  const { message } = checkedLines(data, file, 1024);
+  const { message } = checkedLines(data, file, ARCH_LINE_LIMIT);
   if (message === undefined) return;
   problems.push({
     code: 'database-arch-damaged',

@@ -5,6 +5,7 @@ import { basename } from 'node:path';
 import { type Bytes, bytesOf } from '../system/bytes.ts';
 import { DebmendError } from '../system/errors.ts';
 import { run } from '../system/run.ts';
+import { skipSlashes } from './names.ts';
 
 export interface TarEntry {
   /** Absolute, without a trailing slash. */
@@ -155,7 +156,10 @@ function typeOf(flag: string): TarEntry['type'] | undefined {
 }
 
 function absolute(name: Bytes): Bytes {
-  return `/${name.replace(/^(?:\.?\/)+|^\.$/, '').replace(/\/+$/, '')}`;
+  const skipped = skipSlashes(name);
+  let end = skipped.length;
+  while (end > 0 && skipped.charAt(end - 1) === '/') end -= 1;
+  return skipped === '.' ? '/' : `/${skipped.slice(0, end)}`;
 }
 
 function cString(bytes: Bytes): Bytes {

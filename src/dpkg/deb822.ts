@@ -21,22 +21,29 @@ export interface Stanza {
   readonly end: number;
 }
 
-export interface ParseProblem {
+export interface StanzaProblem {
   /** What dpkg says after `parsing file '…' near line N`; cut at a NUL, as C prints it. */
   readonly message: string;
   readonly line: number;
   readonly start: number;
   readonly end: number;
-  /** The package that dpkg would name, where it had read one before the error. */
-  readonly package: Bytes | undefined;
+  /** The fields that dpkg had read before the error, by lower-cased name. */
+  readonly fields: ReadonlyMap<Bytes, Bytes>;
   /** Whether dpkg refuses the whole file because of it, or only warns. */
   readonly fatal: boolean;
 }
 
 export interface Deb822 {
   readonly stanzas: Stanza[];
-  readonly problems: ParseProblem[];
+  readonly problems: StanzaProblem[];
 }
+
+/**
+ * Looks at a field as soon as it is read, as dpkg does: of two damages in a stanza it names the first.
+ *
+ * @returns what dpkg says when it refuses the value
+ */
+export type FieldCheck = (key: Bytes, value: Bytes) => string | undefined;
 
 const NEWLINE = 10;
 const COLON = 58;
@@ -62,10 +69,10 @@ class StanzaError extends Error {}
  *
  * @param text the file's bytes
  */
-export function parseDeb822(text: Bytes): Deb822 {
+export function parseDeb822(text: Bytes, check?: FieldCheck): Deb822 {
   const stanzas: Stanza[] = [];
-  const problems: ParseProblem[] = [];
-  const reader = new Reader(text);
+  const problems: StanzaProblem[] = [];
+  const reader = new Reader(text, check);
   for (;;) {
     const fields = new Map<Bytes, Bytes>();
     reader.skipNewlines();
@@ -78,7 +85,7 @@ export function parseDeb822(text: Bytes): Deb822 {
           line: reader.line,
           start,
           end: reader.position,
-          package: nameSoFar(fields),
+          fields,
           fatal: false,
         });
       });
@@ -92,35 +99,55 @@ export function parseDeb822(text: Bytes): Deb822 {
         line,
         start,
         end: reader.position,
-        package: nameSoFar(fields),
+        fields,
         fatal: true,
       });
     }
   }
 }
 
-/** The package as dpkg names it in a message in mid-stanza: qualified once a co-installable architecture is known. */
-function nameSoFar(fields: ReadonlyMap<Bytes, Bytes>): Bytes | undefined {
-  const name = fields.get('package');
-  const architecture = fields.get('architecture');
-  const qualified = architecture !== undefined && fields.get('multi-arch') === 'same';
-  return name !== undefined && qualified ? `${name}:${architecture}` : name;
+/**
+ * The next place of a character, kept between searches: looking for a far one from every line would take quadratic
+ * time.
+ */
+class Ahead {
+  readonly #char: string;
+  #from = 0;
+  #found = -1;
+
+  constructor(char: string) {
+    this.#char = char;
+  }
+
+  /** Infinity when there is none. */
+  find(text: Bytes, from: number): number {
+    if (from < this.#from || from > this.#found) {
+      const found = text.indexOf(this.#char, from);
+      this.#from = from;
+      this.#found = found < 0 ? Number.POSITIVE_INFINITY : found;
+    }
+    return this.#found;
+  }
 }
 
 class Reader {
   readonly #text: Bytes;
+  readonly #check: FieldCheck | undefined;
   #at = 0;
   line = 0;
+  readonly #newline = new Ahead('\n');
+  readonly #controlZ = new Ahead('\x1a');
+  /** Where `Package` stands in the stanza being read, but not at its beginning: damage may have joined two stanzas. */
+  #joined: { readonly at: number; readonly line: number } | undefined;
 
-  readonly #hasControlZ: boolean;
-
-  constructor(text: Bytes) {
+  constructor(text: Bytes, check: FieldCheck | undefined) {
     this.#text = text;
-    this.#hasControlZ = text.includes('\x1a');
+    this.#check = check;
   }
 
+  /** Like dpkg, which looks for the end after it took a character: a single last one is not seen. */
   get atEnd(): boolean {
-    return this.#at >= this.#text.length;
+    return this.#at + 1 >= this.#text.length;
   }
 
   get position(): number {
@@ -133,15 +160,12 @@ class Reader {
 
   /** The end of the line that `from` lies in: a newline, or the ^Z that dpkg takes for one; -1 at the end. */
   #lineEnd(from: number): number {
-    const newline = this.#text.indexOf('\n', from);
-    if (!this.#hasControlZ) return newline;
-    const controlZ = this.#text.indexOf('\x1a', from);
-    if (controlZ < 0) return newline;
-    return newline < 0 ? controlZ : Math.min(newline, controlZ);
+    const end = Math.min(this.#newline.find(this.#text, from), this.#controlZ.find(this.#text, from));
+    return end === Number.POSITIVE_INFINITY ? -1 : end;
   }
 
   skipNewlines(): void {
-    while (!this.atEnd) {
+    while (this.#at < this.#text.length) {
       const code = this.#code(this.#at);
       if (code !== NEWLINE && code !== CONTROL_Z) return;
       this.line += 1;
@@ -149,8 +173,16 @@ class Reader {
     }
   }
 
-  /** Moves to the next line that begins with `Package:`, which is where dpkg itself writes a stanza's beginning. */
+  /**
+   * Moves to the next line that begins with `Package:`, which is where dpkg itself writes a stanza's beginning; back to
+   * one where the damaged stanza ran into it. No line is read more than twice.
+   */
   resynchronise(): void {
+    if (this.#joined !== undefined) {
+      this.#at = this.#joined.at;
+      this.line = this.#joined.line;
+      return;
+    }
     const next = this.#text.indexOf('\nPackage:', Math.max(0, this.#at - 1));
     const to = next < 0 ? this.#text.length : next + 1;
     for (let at = this.#at; at < to; at += 1) if (this.#code(at) === NEWLINE) this.line += 1;
@@ -160,8 +192,11 @@ class Reader {
   readStanza(fields: Map<Bytes, Bytes>, warn: (message: string) => void): void {
     const text = this.#text;
     const length = text.length;
+    const start = this.#at;
+    this.#joined = undefined;
     for (;;) {
       const nameStart = this.#at;
+      const nameLine = this.line;
       let at = nameStart;
       let code = this.#code(at);
       // dpkg asks for the end of the file after it took a character, so the last character counts as the end.
@@ -200,6 +235,7 @@ class Reader {
         }
         this.line += 1;
         at = lineEnd + 1;
+        code = this.#code(lineEnd);
         if (at >= length) break;
         code = this.#code(at);
         if (at + 1 >= length || code === NEWLINE || !isSpace(code)) break;
@@ -208,6 +244,7 @@ class Reader {
       this.#at = at;
       const value = trimEnd(text.slice(valueStart, at));
       const key = name.toLowerCase();
+      if (key === 'package' && nameStart > start) this.#joined = { at: nameStart, line: nameLine };
       if (fields.has(key)) {
         throw new StanzaError(
           KNOWN_FIELDS.has(key)
@@ -219,6 +256,8 @@ class Reader {
         throw new StanzaError(`user-defined field name '${printed}' too short`);
       }
       fields.set(key, value);
+      const wrong = this.#check?.(key, asPrinted(value));
+      if (wrong !== undefined) throw new StanzaError(wrong);
       if (at + 1 >= length) {
         if (code === NEWLINE) this.line += 1;
         this.#at = length;
@@ -250,7 +289,7 @@ function trimEnd(value: Bytes): Bytes {
 }
 
 /** The fields that dpkg knows, as it capitalises them in messages (lib/dpkg/parse.c, fieldinfos). */
-const KNOWN_FIELDS: ReadonlyMap<string, string> = new Map(
+export const KNOWN_FIELDS: ReadonlyMap<string, string> = new Map(
   [
     'Package',
     'Essential',
@@ -284,9 +323,11 @@ const KNOWN_FIELDS: ReadonlyMap<string, string> = new Map(
     'Description',
     'Triggers-Pending',
     'Triggers-Awaited',
-    'Revision',
     'Recommended',
     'Optional',
     'Class',
+    'Revision',
+    'Package-Revision',
+    'Package_Revision',
   ].map((name) => [name.toLowerCase(), name]),
 );

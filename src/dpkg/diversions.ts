@@ -14,32 +14,35 @@ const LINE_LIMIT = 1024;
 
 export interface DiversionsFile {
   readonly diversions: Diversion[];
+  readonly damaged: boolean;
+  /** What dpkg says; nothing where it takes the damage for a name. */
   readonly message: string | undefined;
 }
 
 /** @param file the file's name for dpkg's message */
 export function parseDiversions(data: Bytes, file: Bytes): DiversionsFile {
-  const checked = checkedLines(data, file, LINE_LIMIT);
-  let message = checked.message;
+  const { lines, sound, message } = checkedLines(data, file, LINE_LIMIT);
   const diversions: Diversion[] = [];
   const taken = new Set<Bytes>();
-  for (let i = 0; i < checked.lines.length; i += 3) {
-    const [from, to, owner] = checked.lines.slice(i, i + 3);
-    if (from === undefined || to === undefined || owner === undefined) {
-      message ??= `unexpected end of file reading '${file}'`;
-      break;
-    }
+  let conflict: string | undefined;
+  let outOfStep = false;
+  for (let i = 0; i + 2 < lines.length; i += 3) {
+    const [from = '', to = '', owner = ''] = lines.slice(i, i + 3);
     if (!from.startsWith('/') || !to.startsWith('/')) {
-      message ??= `diversions file '${file}' holds '${from}' where a path should stand`;
-      // The lines are out of step: what follows would be guessed.
+      // What follows would be guessed. dpkg guesses, without a word.
+      outOfStep = true;
       break;
     }
     if (taken.has(from) || taken.has(to)) {
-      message ??= `conflicting diversions involving '${from}' or '${to}'`;
+      if (i + 2 < sound) {
+        conflict ??= `conflicting diversions involving '${from.slice(0, 250)}' or '${to.slice(0, 250)}'`;
+      }
       continue;
     }
     taken.add(from).add(to);
     diversions.push({ from, to, package: owner === ':' ? undefined : owner });
   }
-  return { diversions, message };
+  const short = lines.length % 3 === 0 ? undefined : `unexpected end of file reading '${file}'`;
+  const said = conflict ?? message ?? short;
+  return { diversions, damaged: outOfStep || said !== undefined, message: said };
 }

@@ -10,12 +10,16 @@ export interface PathFilter {
   readonly matches: (path: Bytes) => boolean;
 }
 
+/** The buffer of dpkg_options_load_file, its terminating NUL included. */
+const MAX_CONFIG_LINE = 1024;
+
 /** The filters of one configuration file, in order. Everything else in it is none of our business. */
 export function parseDpkgConfig(data: Bytes): PathFilter[] {
   const filters: PathFilter[] = [];
   for (const raw of data.split('\n')) {
-    const line = raw.replace(/\s+$/, '');
-    const match = /^path-(exclude|include)(?:=|\s)\s*(.+)$/s.exec(line);
+    const line = trimEnd(raw.slice(0, MAX_CONFIG_LINE - 1));
+    // Any character ends the option's name, and one `=` more is skipped (`path-exclude = pattern`).
+    const match = /^path-(exclude|include)[^A-Za-z0-9-]=?[ \t-\r]*(.+)$/s.exec(line);
     const pattern = match?.[2] === undefined ? undefined : stripQuotes(match[2]);
     if (match === null || pattern === undefined) continue;
     filters.push({ include: match[1] === 'include', pattern, matches: fnmatch(pattern) });
@@ -26,6 +30,13 @@ export function parseDpkgConfig(data: Bytes): PathFilter[] {
 /** Whether dpkg reads a file of dpkg.cfg.d (lib/dpkg/options.c, valid_config_filename). */
 export function isConfigName(name: Bytes): boolean {
   return /^[A-Za-z0-9_-]+$/.test(name);
+}
+
+/** Not `\s`, which also takes the byte 0xA0, the end of many a UTF-8 character; and linear in the length. */
+function trimEnd(line: Bytes): Bytes {
+  let end = line.length;
+  while (end > 0 && /[ \t-\r]/.test(line.charAt(end - 1))) end -= 1;
+  return line.slice(0, end);
 }
 
 function stripQuotes(value: Bytes): Bytes | undefined {
@@ -75,9 +86,10 @@ function tokenize(pattern: Bytes): Token[] {
     const char = pattern.charAt(i);
     if (char === '*') tokens.push('*');
     else if (char === '?') tokens.push(() => true);
-    else if (char === '\\' && i + 1 < pattern.length) {
+    else if (char === '\\') {
       i += 1;
-      tokens.push(literal(pattern.charCodeAt(i)));
+      // At the pattern's end it quotes nothing, and glibc matches nothing.
+      tokens.push(literal(i < pattern.length ? pattern.charCodeAt(i) : -1));
     } else {
       const bracket = char === '[' ? parseBracket(pattern, i) : undefined;
       tokens.push(bracket?.token ?? literal(pattern.charCodeAt(i)));
@@ -130,14 +142,24 @@ function parseBracket(pattern: Bytes, start: number): { token: Token; end: numbe
       i += named.length + 3;
       continue;
     }
-    if (pattern.charAt(i) === '\\' && i + 1 < pattern.length) i += 1;
-    const from = pattern.charCodeAt(i);
+    const from = elementAt(pattern, i);
+    i = from.end;
     if (pattern.charAt(i + 1) === '-' && i + 2 < pattern.length && pattern.charAt(i + 2) !== ']') {
-      i += pattern.charAt(i + 2) === '\\' && i + 3 < pattern.length ? 3 : 2;
-      ranges.push([from, pattern.charCodeAt(i)]);
-    } else ranges.push([from, from]);
+      const to = elementAt(pattern, i + 2);
+      i = to.end;
+      ranges.push([from.code, to.code]);
+    } else ranges.push([from.code, from.code]);
   }
   return undefined;
+}
+
+/** One byte of a bracket expression, quoted or as `[.x.]` or `[=x=]`, and where it ends. */
+function elementAt(pattern: Bytes, at: number): { code: number; end: number } {
+  const char = pattern.charAt(at);
+  const named = char === '[' ? /^\[([.=]).\1\]/s.test(pattern.slice(at, at + 5)) : false;
+  if (named) return { code: pattern.charCodeAt(at + 2), end: at + 4 };
+  const end = char === '\\' && at + 1 < pattern.length ? at + 1 : at;
+  return { code: pattern.charCodeAt(end), end };
 }
 
 /** Characters that begin a wildcard in an include pattern, as filters.c takes them. */

@@ -76,8 +76,11 @@ export class InfoDirectory {
       });
       return inUse;
     }
-    // What fscanf("%u") takes.
-    const format = /^\s*\+?(\d+)/.exec(outcome.data)?.[1];
+    // What fscanf("%u") takes: a sign too.
+    const number = /^[ \t-\r]*([+-]?\d+)/.exec(outcome.data)?.[1];
+    // A new version of the file beside it is a layout more: dpkg then takes an upgrade for interrupted.
+    const upgrading = this.#upgrading();
+    const format = number === undefined ? undefined : Number(number) + (upgrading ? 1 : 0);
     if (format === undefined) {
       problems.push({
         ...problem,
@@ -87,17 +90,23 @@ export class InfoDirectory {
       });
       return inUse;
     }
-    if (Number(format) > FORMAT_MULTIARCH) {
+    if (format < 0 || format > FORMAT_MULTIARCH) {
       problems.push({
         ...problem,
         code: 'database-format-unknown',
-        message: `info/format is ${format}, newer than any known layout`,
+        message: upgrading
+          ? 'info/format-new is left over from an interrupted upgrade, and dpkg takes the layout for a newer one'
+          : `info/format is ${format}, which is no known layout`,
         dpkgMessage: `info database format (${format}) is bogus or too new; try getting a newer dpkg`,
-        likelyOutage: false,
+        likelyOutage: upgrading,
       });
       return true;
     }
-    return Number(format) === FORMAT_MULTIARCH;
+    return format === FORMAT_MULTIARCH;
+  }
+
+  #upgrading(): boolean {
+    return readRegularFile(`${this.#admindir.host}/info/format-new`).kind !== 'missing';
   }
 
   /** The name before the dot of a package's files. */

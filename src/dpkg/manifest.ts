@@ -3,11 +3,14 @@
  * lib/dpkg/db-fsys-digest.c). A damaged one still yields every entry that stands whole before or after the damage.
  */
 import type { Bytes } from '../system/bytes.ts';
+import { skipSlashes } from './names.ts';
 
 export interface ListFile {
-  /** Absolute paths as written, without the `/.` of the first line and without trailing slashes. */
+  /** Absolute paths, without the `/.` of the first line and without trailing slashes. */
   readonly paths: Bytes[];
   readonly damage: 'none' | 'empty' | 'nul' | 'unterminated' | 'empty-name';
+  /** What dpkg says after `files list file for package '…' `: of several damages the first. */
+  readonly dpkgSays: string | undefined;
 }
 
 /**
@@ -15,7 +18,7 @@ export interface ListFile {
  * the newline would hide what was lost.
  */
 export function parseList(data: Bytes): ListFile {
-  if (data === '') return { paths: [], damage: 'empty' };
+  if (data === '') return { paths: [], damage: 'empty', dpkgSays: undefined };
   const lines = data.split('\n');
   const unterminated = lines.pop() !== '';
   const paths: Bytes[] = [];
@@ -23,11 +26,20 @@ export function parseList(data: Bytes): ListFile {
   for (let line of lines) {
     if (line.endsWith('/')) line = line.slice(0, -1);
     if (line === '') emptyName = true;
-    else if (line !== '/.' && line.startsWith('/') && !line.includes('\0')) paths.push(line);
+    else if (!line.includes('\0')) {
+      // dpkg gives a name its slash where it has none: what stands there is owned all the same.
+      const name = skipSlashes(line);
+      if (name !== '' && name !== '.') paths.push(`/${name}`);
+    }
   }
-  if (data.includes('\0')) return { paths, damage: 'nul' };
-  if (unterminated) return { paths, damage: 'unterminated' };
-  return { paths, damage: emptyName ? 'empty-name' : 'none' };
+  const dpkgSays = emptyName
+    ? 'contains empty filename'
+    : unterminated
+      ? 'is missing final newline'
+      : undefined;
+  if (data.includes('\0')) return { paths, damage: 'nul', dpkgSays };
+  if (unterminated) return { paths, damage: 'unterminated', dpkgSays };
+  return { paths, damage: emptyName ? 'empty-name' : 'none', dpkgSays };
 }
 
 export interface Md5sumsFile {
@@ -61,11 +73,8 @@ export function parseMd5sums(data: Bytes): Md5sumsFile {
     } else if (!HASH.test(hash)) {
       malformed = true; // dpkg takes it as it is, and every comparison with it fails
     } else {
-      let from = at + HASH_LENGTH + 2;
-      if (data.startsWith('./', from)) from += 2;
-      while (data.charCodeAt(from) === 47) from += 1;
       const to = data.charCodeAt(end - 1) === 47 ? end - 1 : end;
-      const name = data.slice(from, to);
+      const name = skipSlashes(data.slice(at + HASH_LENGTH + 2, to));
       if (name !== '' && !name.includes('\0')) hashes.set(`/${name}`, hash);
     }
     at = end + 1;

@@ -6,13 +6,14 @@ import { readdirSync } from 'node:fs';
 import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
 import { errnoOf } from '../system/errors.ts';
 import { readRegularFile } from '../system/files.ts';
-import type { ParseProblem } from './deb822.ts';
 import { type Package, qualifiedName } from './package.ts';
 import { type DatabaseProblem, isNulFilled } from './problem.ts';
-import { parseStatus } from './status.ts';
+import { nativeArchitecture, type ParseProblem, parseStatus } from './status.ts';
 
 export interface Records {
   readonly packages: Map<Bytes, Package>;
+  /** The architecture of the root's own dpkg; empty when no record is left. */
+  readonly native: Bytes;
   /** Stanzas were lost: packages may exist that no record tells of. */
   readonly incomplete: boolean;
 }
@@ -23,17 +24,24 @@ export interface Admindir {
   readonly inside: Bytes;
 }
 
-const PADDING = '#padding\n';
+/** `#padding` until dpkg 1.22, `#padded` since. */
+const PADDING = /^#padd(?:ing|ed)\n/;
+/** IMPORTANTMAXLEN of lib/dpkg/dbmodify.c. */
+const MAX_UPDATE_NAME = 10;
 
 /** Reads status and updates/; what is wrong goes to `problems`. Never throws. */
 export function readRecords(admindir: Admindir, problems: DatabaseProblem[]): Records {
   const packages = new Map<Bytes, Package>();
-  const incomplete = readStatus(admindir, packages, problems);
-  mergeUpdates(admindir, packages, problems);
-  return { packages, incomplete };
+  const { incomplete, native } = readStatus(admindir, packages, problems);
+  mergeUpdates(admindir, packages, native, problems);
+  return { packages, native: native || nativeArchitecture(packages.values()), incomplete };
 }
 
-function readStatus(admindir: Admindir, packages: Map<Bytes, Package>, problems: DatabaseProblem[]): boolean {
+function readStatus(
+  admindir: Admindir,
+  packages: Map<Bytes, Package>,
+  problems: DatabaseProblem[],
+): Pick<Records, 'incomplete' | 'native'> {
   const file = `${admindir.inside}/status`;
   const outcome = readRegularFile(`${admindir.host}/status`);
   const lost = { file, blocksDpkg: false, likelyOutage: true };
@@ -44,7 +52,7 @@ function readStatus(admindir: Admindir, packages: Map<Bytes, Package>, problems:
         code: 'database-status-missing',
         message: 'the status file is missing: dpkg sees no packages',
       });
-      return true;
+      return { incomplete: true, native: '' };
     case 'unreadable':
       problems.push({
         ...lost,
@@ -53,7 +61,7 @@ function readStatus(admindir: Admindir, packages: Map<Bytes, Package>, problems:
         blocksDpkg: true,
         likelyOutage: outcome.errno === 'EIO',
       });
-      return true;
+      return { incomplete: true, native: '' };
     case 'read':
       break;
   }
@@ -63,7 +71,7 @@ function readStatus(admindir: Admindir, packages: Map<Bytes, Package>, problems:
       code: 'database-status-empty',
       message: 'the status file is empty: dpkg silently sees no packages',
     });
-    return true;
+    return { incomplete: true, native: '' };
   }
   const parsed = parseStatus(outcome.data, 'status');
   for (const pkg of parsed.packages) packages.set(qualifiedName(pkg), pkg);
@@ -94,7 +102,7 @@ function readStatus(admindir: Admindir, packages: Map<Bytes, Package>, problems:
       });
     }
   }
-  return fatal.length > 0;
+  return { incomplete: fatal.length > 0, native: parsed.native };
 }
 
 /** A parse problem in dpkg's own words (lib/dpkg/parsehelp.c, parse_error_msg). */
@@ -103,7 +111,12 @@ function asDpkgSays(problem: ParseProblem, file: Bytes): Bytes {
   return `parsing file '${file}' near line ${problem.line}${where}:\n ${problem.message}`;
 }
 
-function mergeUpdates(admindir: Admindir, packages: Map<Bytes, Package>, problems: DatabaseProblem[]): void {
+function mergeUpdates(
+  admindir: Admindir,
+  packages: Map<Bytes, Package>,
+  native: Bytes,
+  problems: DatabaseProblem[],
+): void {
   const directory = `${admindir.inside}/updates`;
   let names: Bytes[];
   try {
@@ -125,17 +138,27 @@ function mergeUpdates(admindir: Admindir, packages: Map<Bytes, Package>, problem
   const length = entries[0]?.length;
   for (const name of entries) {
     const file = `${directory}/${name}`;
-    if (name.length !== length) {
+    if (name.length > MAX_UPDATE_NAME) {
+      problems.push({
+        code: 'database-update-name',
+        file,
+        message: 'the journal holds a name that is too long, which dpkg refuses',
+        dpkgMessage: `updates directory contains file '${name.slice(0, 250)}' whose name is too long (length=${name.length}, max=${MAX_UPDATE_NAME})`,
+        blocksDpkg: true,
+        likelyOutage: false,
+      });
+    } else if (name.length !== length) {
       problems.push({
         code: 'database-update-name',
         file,
         message: 'the journal holds names of different lengths, which dpkg refuses',
-        dpkgMessage: `updates directory contains files with different length names (both ${name.length} and ${length})`,
+        // Which length it names first depends on the directory's order on disk.
+        dpkgMessage: 'updates directory contains files with different length names',
         blocksDpkg: true,
         likelyOutage: false,
       });
     }
-    mergeUpdate(admindir, name, packages, problems);
+    mergeUpdate(admindir, name, packages, native, problems);
   }
 }
 
@@ -143,6 +166,7 @@ function mergeUpdate(
   admindir: Admindir,
   name: Bytes,
   packages: Map<Bytes, Package>,
+  native: Bytes,
   problems: DatabaseProblem[],
 ): void {
   const file = `${admindir.inside}/updates/${name}`;
@@ -168,12 +192,15 @@ function mergeUpdate(
     });
     return;
   }
-  const parsed = parseStatus(data, `updates/${name}`);
-  for (const pkg of parsed.packages) packages.set(slotOf(packages, pkg), pkg);
+  const parsed = parseStatus(data, `updates/${name}`, native);
+  for (const pkg of parsed.packages) {
+    packages.delete(slotOf(packages, pkg));
+    packages.set(qualifiedName(pkg), pkg);
+  }
   const first = parsed.problems.find((problem) => problem.fatal);
   const nul = data.includes('\0');
   if (first === undefined && !nul) return;
-  const padding = data.startsWith(PADDING);
+  const padding = PADDING.test(data);
   problems.push({
     code: nul ? 'database-update-nul' : padding ? 'database-update-padding' : 'database-update-unparsable',
     file,
@@ -189,12 +216,16 @@ function mergeUpdate(
   });
 }
 
-/** The key whose record an update replaces; an update may change a package's architecture (parse_find_pkg_slot). */
+/**
+ * The key whose record an update replaces. The only instance of a package is replaced whatever its architecture, unless
+ * both can be installed beside others (lib/dpkg/parse.c, parse_find_pkg_slot).
+ */
 function slotOf(packages: ReadonlyMap<Bytes, Package>, update: Package): Bytes {
   const key = qualifiedName(update);
-  if (packages.has(key) || update.multiArch === 'same') return key;
   const instances = [...packages].filter(
-    ([, pkg]) => pkg.name === update.name && pkg.state !== 'not-installed' && pkg.multiArch !== 'same',
+    ([, pkg]) => pkg.name === update.name && pkg.state !== 'not-installed',
   );
-  return instances.length === 1 ? (instances[0]?.[0] ?? key) : key;
+  const [only] = instances;
+  if (only === undefined || instances.length > 1) return key;
+  return only[1].multiArch === 'same' && update.multiArch === 'same' ? key : only[0];
 }

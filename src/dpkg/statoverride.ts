@@ -1,5 +1,7 @@
 /** The statoverride file (dpkg-statoverride(1), lib/dpkg/db-fsys-override.c): `user group mode path`, a line each. */
 import type { Bytes } from '../system/bytes.ts';
+import { asPrinted } from './deb822.ts';
+import { skipSlashes } from './names.ts';
 
 export interface StatOverride {
   /** A name, or `#` and a number. */
@@ -12,6 +14,8 @@ export interface StatOverride {
 
 export interface StatoverrideFile {
   readonly overrides: StatOverride[];
+  readonly damaged: boolean;
+  /** What dpkg says; nothing where it takes the damage for a shorter value. */
   readonly message: string | undefined;
 }
 
@@ -23,39 +27,48 @@ export function parseStatoverride(data: Bytes): StatoverrideFile {
   const lines = data.split('\n');
   const rest = lines.pop() ?? '';
   for (const line of lines) {
-    if (line === '') {
-      message ??= 'statoverride file contains empty line';
-      continue;
+    const override = parseLine(line);
+    if (typeof override === 'string') message ??= override;
+    else if (paths.has(override.path)) {
+      message ??= `multiple statoverrides present for file '${override.path.slice(0, 250)}'`;
+    } else if (!line.includes('\0')) {
+      paths.add(override.path);
+      overrides.push(override);
     }
-    const match = /^([^ ]*) ([^ ]*) ([^ ]*) (.*)$/s.exec(line);
-    if (match === null) {
-      message ??= /^[^ ]*$|^[^ ]* [^ ]*$|^[^ ]* [^ ]* [^ ]*$/s.test(line)
-        ? 'syntax error in statoverride file'
-        : 'unexpected end of line in statoverride file';
-      continue;
-    }
-    const [, user = '', group = '', octal = '', path = ''] = match;
-    const number = [user, group].find((id) => id.startsWith('#') && !/^#\d+$/.test(id));
-    if (number !== undefined) {
-      message ??= `invalid statoverride ${number === user ? 'uid' : 'gid'} ${number}`;
-      continue;
-    }
-    const mode = /^[0-7]+$/.test(octal) ? Number.parseInt(octal, 8) : -1;
-    if (mode < 0 || mode > 0o7777) {
-      message ??= `invalid statoverride mode ${octal}`;
-      continue;
-    }
-    if (!path.startsWith('/') || path.includes('\0')) {
-      message ??= 'unexpected end of line in statoverride file';
-      continue;
-    }
-    if (paths.has(path)) {
-      message ??= `multiple statoverrides present for file '${path}'`;
-      continue;
-    }
-    paths.add(path);
-    overrides.push({ user, group, mode, path });
   }
   if (rest !== '') message ??= 'statoverride file is missing final newline';
-  return { overrides, message };
+  return { overrides, damaged: message !== undefined || data.includes('\0'), message };
+}
+
+/** One line, its values cut at a NUL as C reads them; or what dpkg says when it refuses it. */
+function parseLine(line: Bytes): StatOverride | string {
+  if (line === '') return 'statoverride file contains empty line';
+  let at = 0;
+  const word = (): Bytes | undefined => {
+    const space = line.indexOf(' ', at);
+    if (space < 0) return undefined;
+    const value = asPrinted(line.slice(at, space));
+    at = space + 1;
+    return value;
+  };
+  // In dpkg's order: it refuses an owner before it looks for what follows.
+  const user = word();
+  if (user === undefined) return SYNTAX;
+  if (!isOwner(user)) return `invalid statoverride uid ${user}`;
+  const group = word();
+  if (group === undefined) return SYNTAX;
+  if (!isOwner(group)) return `invalid statoverride gid ${group}`;
+  const octal = word();
+  if (octal === undefined) return SYNTAX;
+  const mode = /^[ \t-\r]*\+?[0-7]+$/.test(octal) ? Number.parseInt(octal, 8) : -1;
+  if (mode < 0 || mode > 0o7777) return `invalid statoverride mode ${octal}`;
+  const name = skipSlashes(asPrinted(line.slice(at)));
+  return { user, group, mode, path: `/${name}` };
+}
+
+const SYNTAX = 'syntax error in statoverride file';
+
+/** A name, or what strtol(3) takes behind a `#`. */
+function isOwner(owner: Bytes): boolean {
+  return !owner.startsWith('#') || /^#[ \t-\r]*\+?\d{1,18}$/.test(owner);
 }

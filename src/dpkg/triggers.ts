@@ -5,7 +5,7 @@
  */
 import type { Bytes } from '../system/bytes.ts';
 import { checkedLines } from './lines.ts';
-import { illegalPackageName } from './relations.ts';
+import { illegalSpecifier } from './relations.ts';
 
 /** linebuf of trig_file_interests_ensure. */
 const FILE_LINE_LIMIT = 1024;
@@ -18,21 +18,12 @@ export interface FileTrigger {
   readonly noawait: boolean;
 }
 
-/** Name and optional architecture of a package, as trigger files write it (`name`, `name:arch`). */
-function illegalSpec(spec: Bytes): string | undefined {
-  const [name = '', architecture] = spec.split(':', 2);
-  const illegal = illegalPackageName(name);
-  if (illegal !== undefined) return illegal;
-  if (architecture !== undefined && !/^[A-Za-z0-9][A-Za-z0-9-]*$/.test(architecture)) {
-    return `illegal architecture name '${architecture}'`;
-  }
-  return undefined;
-}
-
-function splitNoawait(word: Bytes): { package: Bytes; noawait: boolean } {
-  return word.endsWith('/noawait')
-    ? { package: word.slice(0, -'/noawait'.length), noawait: true }
-    : { package: word, noawait: false };
+/** What follows the first slash is an option, and every unknown one means to wait (trig_parse_trigger_options). */
+function splitOptions(word: Bytes): { package: Bytes; noawait: boolean } {
+  const slash = word.indexOf('/');
+  return slash < 0
+    ? { package: word, noawait: false }
+    : { package: word.slice(0, slash), noawait: word.slice(slash + 1) === 'noawait' };
 }
 
 /** triggers/File: `/path package[/noawait]`, a line each. @param file the file's name for dpkg's message */
@@ -40,39 +31,50 @@ export function parseTriggersFile(
   data: Bytes,
   file: Bytes,
 ): { triggers: FileTrigger[]; message: string | undefined } {
-  const checked = checkedLines(data, file, FILE_LINE_LIMIT);
-  let message = checked.message;
+  const { lines, sound, message } = checkedLines(data, file, FILE_LINE_LIMIT);
+  let refused: string | undefined;
   const triggers: FileTrigger[] = [];
-  for (const line of checked.lines) {
-    const space = line.indexOf(' ');
-    if (space < 0 || !line.startsWith('/')) {
-      message ??= `syntax error in file triggers file '${file}'`;
-      continue;
+  const seen = new Set<Bytes>();
+  lines.forEach((line, index) => {
+    const trigger = parseFileInterest(line, file);
+    const key = typeof trigger === 'string' ? '' : `${trigger.path} ${trigger.package}`;
+    if (typeof trigger === 'string') {
+      if (index < sound) refused ??= trigger;
+    } else if (seen.has(key)) {
+      const { path, package: name } = trigger;
+      if (index < sound) {
+        refused ??= `duplicate file trigger interest for filename '${path.slice(0, 250)}' and package '${name.slice(0, 250)}'`;
+      }
+    } else {
+      seen.add(key);
+      triggers.push(trigger);
     }
-    const path = line.slice(0, space);
-    const interest = splitNoawait(line.slice(space + 1));
-    const illegal = illegalSpec(interest.package);
-    if (illegal !== undefined) {
-      message ??= `file triggers record mentions illegal package name '${interest.package}' (for interest in file '${path}'): ${illegal}`;
-      continue;
-    }
-    triggers.push({ path, ...interest });
-  }
-  return { triggers, message };
+  });
+  return { triggers, message: refused ?? message };
+}
+
+/** A line of triggers/File, or what dpkg says when it refuses it. */
+function parseFileInterest(line: Bytes, file: Bytes): FileTrigger | string {
+  const space = line.indexOf(' ');
+  if (space < 0 || !line.startsWith('/')) return `syntax error in file triggers file '${file}'`;
+  const path = line.slice(0, space);
+  const interest = splitOptions(line.slice(space + 1));
+  const illegal = illegalSpecifier(interest.package);
+  if (illegal === undefined) return { path, ...interest };
+  return `file triggers record mentions illegal package name '${interest.package.slice(0, 250)}' (for interest in file '${path.slice(0, 250)}'): ${illegal.slice(0, 250)}`;
 }
 
 /** triggers/NAME: `package[/noawait]`, a line each. @param file the file's name for dpkg's message */
 export function parseExplicitInterest(data: Bytes, file: Bytes): string | undefined {
-  const checked = checkedLines(data, file, FILE_LINE_LIMIT);
-  if (checked.message !== undefined) return checked.message;
-  for (const line of checked.lines) {
-    const { package: name } = splitNoawait(line);
-    const illegal = illegalSpec(name);
+  const { lines, sound, message } = checkedLines(data, file, FILE_LINE_LIMIT);
+  for (const line of lines.slice(0, sound)) {
+    const { package: name } = splitOptions(line);
+    const illegal = illegalSpecifier(name);
     if (illegal !== undefined) {
-      return `trigger interest file '${file}' syntax error; illegal package name '${name}': ${illegal}`;
+      return `trigger interest file '${file}' syntax error; illegal package name '${name.slice(0, 250)}': ${illegal.slice(0, 250)}`;
     }
   }
-  return undefined;
+  return message;
 }
 
 export interface Activation {
@@ -86,22 +88,52 @@ export function parseUnincorp(
   data: Bytes,
   file: Bytes,
 ): { activations: Activation[]; message: string | undefined } {
-  const checked = checkedLines(data, file, UNINCORP_LINE_LIMIT);
-  let message = checked.message;
+  const { lines, sound, message } = checkedLines(data, file, UNINCORP_LINE_LIMIT);
+  let refused: string | undefined;
   const activations: Activation[] = [];
-  checked.lines.forEach((line, index) => {
-    const text = line.replace(/^[ \t]+/, '');
-    if (text === '' || text.startsWith('#')) return;
-    const match = /^([\x21-\x7e]+)[ \t](.*)$/s.exec(text);
-    const packages = (match?.[2] ?? '').split(/[ \t]+/).filter((word) => word !== '');
-    const wrong = packages.find((word) => !/^(?:-|[a-z0-9][a-z0-9:+.-]*)$/.test(word));
-    if (match === null || packages.length === 0 || wrong !== undefined) {
-      const token = /^[\x21-\x7e]*/.exec(text)?.[0] ?? '';
-      const at = wrong === undefined ? line.length - text.length + token.length : line.indexOf(wrong);
-      message ??= `syntax error in triggers deferred file '${file}' at line ${index + 1} character ${at + 1} '${line.slice(at)}'`;
-      return;
-    }
-    activations.push({ trigger: match[1] ?? '', packages });
+  // dpkg takes an empty line for the end, and never sees what follows.
+  const end = lines.indexOf('');
+  const limit = end < 0 ? sound : Math.min(sound, end);
+  lines.forEach((line, index) => {
+    const activation = parseActivation(line);
+    if (activation === undefined) return;
+    if (typeof activation === 'number' || typeof activation === 'string') {
+      if (index >= limit) return;
+      refused ??=
+        typeof activation === 'string'
+          ? `invalid package name '${activation.slice(0, 250)}' in triggers deferred file '${file}'`
+          : `syntax error in triggers deferred file '${file}' at line ${index + 1} character ${activation + 1} '${line.slice(activation)}'`;
+    } else activations.push(activation);
   });
-  return { activations, message };
+  return { activations, message: refused ?? (end < 0 || sound <= end ? message : undefined) };
 }
+
+/**
+ * A line of Unincorp as trigdef_parse takes it apart.
+ *
+ * @returns undefined for a comment, where the syntax is wrong, or the package name that is none
+ */
+function parseActivation(line: Bytes): Activation | number | string | undefined {
+  let at = 0;
+  const skip = (pattern: RegExp): Bytes => {
+    pattern.lastIndex = at;
+    const match = pattern.exec(line)?.[0] ?? '';
+    at += match.length;
+    return match;
+  };
+  skip(WHITE);
+  if (at === line.length || line[at] === '#') return undefined;
+  const trigger = skip(/[\x21-\x7e]*/y);
+  if (at === line.length || trigger === '') return at;
+  const packages: Bytes[] = [];
+  for (at += 1; at < line.length; at += 1) {
+    skip(WHITE);
+    const name = skip(/[0-9a-z-][0-9a-z:+.-]*/y);
+    if (name === '' || (at < line.length && !/[# \t]/.test(line.charAt(at)))) return at;
+    if (name.startsWith('-') && name !== '-') return name;
+    packages.push(name);
+  }
+  return { trigger, packages };
+}
+
+const WHITE = /[ \t]*/y;

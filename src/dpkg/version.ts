@@ -14,7 +14,7 @@ export function checkVersion(value: Bytes): string | undefined {
   const colon = version.indexOf(':');
   let rest = version;
   if (colon >= 0) {
-    const epoch = /^\s*[+-]?\d+/.exec(version)?.[0];
+    const epoch = /^[ \t-\r]*[+-]?\d+/.exec(version)?.[0];
     if (epoch === undefined) return 'epoch in version is empty';
     if (epoch.length !== colon) return 'epoch in version is not number';
     if (Number(epoch) < 0) return 'epoch in version is negative';

@@ -52,8 +52,10 @@ export function findLockHolder(files: readonly Bytes[]): LockHolder | undefined 
     } catch {
       continue; // no lock file: no one ever locked it
     }
-    const held = locks.find((lock) => lock.device === key.device && lock.inode === key.inode);
-    if (held === undefined || held.pid === process.pid) continue;
+    const held = locks.find(
+      (lock) => lock.device === key.device && lock.inode === key.inode && lock.pid !== process.pid,
+    );
+    if (held === undefined) continue;
     return { pid: held.pid > 0 ? held.pid : undefined, command: commandOf(held.pid), file };
   }
   return undefined;

@@ -83,7 +83,8 @@ export class Root {
         continue;
       }
       const next = `${inside}/${name}`;
-      const last = pending.every((rest) => rest === '' || rest === '.');
+      // What a slash follows has to be a directory, even when no name follows the slash (path_resolution(7)).
+      const last = pending.length === 0;
       const step = this.#step(next);
       switch (step.kind) {
         case 'directory':
