@@ -32,3 +32,8 @@ const BEYOND_ASCII = /[^\x00-\x7f]/;
 export function bytesFromText(text: string): Bytes {
   return Buffer.from(text, 'utf8').toString('latin1');
 }
+
+/** Orders byte strings by their bytes. */
+export function compareBytes(a: Bytes, b: Bytes): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
