@@ -15,6 +15,15 @@ import type { Root } from '../system/root.ts';
 import { type Draft, finding } from './finding.ts';
 import type { Accepts } from './scope.ts';
 
+/**
+ * Directories that a package's own program gives another mode and owner than its archive has: apt makes these 0700 and
+ * its sandbox user's whenever it downloads (apt-pkg/acquire.cc, SetupAPTPartialDirectory).
+ */
+const PERMISSIONS_OF_PROGRAMS: ReadonlySet<Bytes> = new Set([
+  '/var/lib/apt/lists/partial',
+  '/var/cache/apt/archives/partial',
+]);
+
 export async function judgeArchives(
   options: { readonly root: Root; readonly archives: readonly string[]; readonly quick: boolean },
   database: Database,
@@ -37,12 +46,9 @@ export async function judgeArchives(
       const diversion = diversions.get(entry.path);
       const path = diversion !== undefined && diversion.package !== pkg.name ? diversion.to : entry.path;
       for (const draft of judge(options.root, pkg, database.native, entry, path)) {
-        if (
-          !overridden.has(entry.path) ||
-          (draft.code !== 'file-wrong-mode' && draft.code !== 'file-wrong-owner')
-        ) {
-          findings.push(finding(draft));
-        }
+        const permissions = draft.code === 'file-wrong-mode' || draft.code === 'file-wrong-owner';
+        if (permissions && (overridden.has(entry.path) || PERMISSIONS_OF_PROGRAMS.has(entry.path))) continue;
+        findings.push(finding(draft));
       }
     }
   }

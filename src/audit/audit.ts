@@ -4,13 +4,13 @@
  */
 
 import { aptProblems } from '../dpkg/apt-state.ts';
-import { compareBytes, type Database, databaseStamp, readDatabase, readManifest } from '../dpkg/database.ts';
+import { type Database, databaseStamp, readDatabase, readManifest } from '../dpkg/database.ts';
 import { displayName, type Package } from '../dpkg/package.ts';
 import type { Finding } from '../model/finding.ts';
 import { pathToText } from '../model/path-text.ts';
 import { compareSeverity } from '../model/severity.ts';
 import { type ScanProgress, scan } from '../scan/scan.ts';
-import type { Bytes } from '../system/bytes.ts';
+import { type Bytes, compareBytes } from '../system/bytes.ts';
 import { DebmendError } from '../system/errors.ts';
 import { findLockHolder } from '../system/locks.ts';
 import { readMounts } from '../system/mounts.ts';
@@ -132,7 +132,7 @@ function judgeDatabase(root: Root, database: Database, accepts: Accepts): Findin
   const problems = [...database.problems, ...(accepts.everything ? aptProblems(root) : [])];
   return [
     ...problems.filter((problem) => concerns(problem.package, problem.file)).map(problemFinding),
-    ...(accepts.everything ? judgeDatabaseLeftovers(database) : []),
+    ...(accepts.everything ? judgeDatabaseLeftovers(root, database) : []),
   ];
 }
 

@@ -149,7 +149,9 @@ export class Expectations {
   }
 
   #addDirectory(owner: number, path: Bytes, removed: boolean): void {
-    const found = this.#root.resolveDirectory(path);
+    const directory = this.#root.resolveDirectory(path);
+    // Something else may stand there under its own name: the look at it tells what.
+    const found = directory.kind === 'found' ? directory : this.#root.resolve(path);
     if (found.kind === 'unreachable') {
       if (!removed)
         this.unreachable.push({ package: owner, flags: Expect.directory, path, errno: found.errno });
@@ -174,6 +176,9 @@ export class Expectations {
   }
 
   #addConffile(owner: number, record: Package, conffile: Conffile): void {
+    // Of an obsolete conffile dpkg keeps the name in the list but not its directories, and leftovers lie beside it.
+    const beside = this.#root.resolveDirectory(conffile.path.slice(0, conffile.path.lastIndexOf('/')));
+    if (beside.kind === 'found') this.list.add(beside.host, Want.names);
     if (conffile.removeOnUpgrade || !/^[0-9a-f]{32}$/.test(conffile.hash)) return;
     const diversion = this.diversionOf(record, conffile.path);
     const flags =

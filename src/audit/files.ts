@@ -113,6 +113,7 @@ function judgeError(view: FileView, failed: FailedLook, verdict: FileVerdict): v
   switch (errno) {
     case 'ENOENT':
     case 'ENOTDIR':
+    case 'ENAMETOOLONG': // no file can have such a name
       judgeMissing(view, note, flags, path, verdict);
       return;
     case 'EACCES':
