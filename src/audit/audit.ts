@@ -6,6 +6,7 @@
 import { aptProblems } from '../dpkg/apt-state.ts';
 import { type Database, databaseStamp, readDatabase, readManifest } from '../dpkg/database.ts';
 import { displayName, type Package } from '../dpkg/package.ts';
+import type { DatabaseProblem } from '../dpkg/problem.ts';
 import type { Finding } from '../model/finding.ts';
 import { pathToText } from '../model/path-text.ts';
 import { compareSeverity } from '../model/severity.ts';
@@ -94,46 +95,49 @@ export async function audit(options: AuditOptions): Promise<AuditResult> {
     contentRead: !options.quick,
   });
   const named = scanned.named.map((host) => expectations.insidePath(host)).filter(accepts.path);
+  const problems = databaseProblems(root, database, accepts);
+  // What is denied to this user says nothing about the database's health.
+  const denied = privileged ? [] : problems.filter(({ errno }) => errno === 'EACCES' || errno === 'EPERM');
+  const leftovers = judgeLeftovers(root, database, new ManifestOwners(root, database, expectations), named);
   const findings = [
     ...(options.quick ? [] : files.findings),
     ...judgePackages(database, accepts.package),
-    ...judgeLeftovers(root, database, new ManifestOwners(root, database, expectations), named),
-    ...(await judgeConfiguredLeftovers(root, options.leftoverGlobs, accepts.path)),
-    ...judgeOverridesAndLinks(options, database, accepts),
-    ...(await judgeOverrides(root, database, accepts.path)),
+    ...(accepts.unowned ? leftovers : leftovers.filter((leftover) => leftover.package !== undefined)),
+    ...(accepts.unowned ? await judgeUnowned(options, database, accepts) : []),
     ...(await judgeArchives(options, database, accepts)),
-    ...judgeDatabase(root, database, accepts),
+    ...problems.filter((problem) => !denied.includes(problem)).map(problemFinding),
+    ...(accepts.everything ? judgeDatabaseLeftovers(database) : []),
   ];
   if (!options.ignoreLock) refuseWhenChanged(database);
+  const unchecked = new Set([...files.unchecked, ...denied.map((problem) => problem.file)]);
   return {
     findings: findings.sort(compareFindings),
     database,
     packages: expectations.packages.length,
     files: scanned.work.count,
     bytesRead: scanned.bytesRead,
-    unchecked: [...new Set(files.unchecked)].sort(compareBytes).map(pathToText),
+    unchecked: [...unchecked].sort(compareBytes).map(pathToText),
   };
 }
 
-function judgeOverridesAndLinks(options: AuditOptions, database: Database, accepts: Accepts): Finding[] {
-  // Links belong to no package, so a run about some packages leaves them out.
-  return options.quick || options.scope.packages.length > 0
-    ? []
-    : judgeAlternatives(options.root, database, accepts.path);
+/** What belongs to no package, and is left out of a run about some packages. */
+async function judgeUnowned(options: AuditOptions, database: Database, accepts: Accepts): Promise<Finding[]> {
+  const { root } = options;
+  return [
+    ...(await judgeConfiguredLeftovers(root, options.leftoverGlobs, accepts.path)),
+    ...(options.quick ? [] : judgeAlternatives(root, database, accepts.path)),
+    ...(options.quick ? [] : await judgeOverrides(root, database, accepts.path)),
+  ];
 }
 
 /** Damage to the database: all of it, or what concerns the packages that the run is about. */
-function judgeDatabase(root: Root, database: Database, accepts: Accepts): Finding[] {
+function databaseProblems(root: Root, database: Database, accepts: Accepts): DatabaseProblem[] {
   const wanted = new Set(
     database.packages.filter(accepts.package).map((pkg) => displayName(pkg, database.native)),
   );
-  const concerns = (pkg: Bytes | undefined, file: Bytes): boolean =>
-    accepts.everything || (pkg === undefined ? accepts.path(file) : wanted.has(pkg) && accepts.path(file));
-  const problems = [...database.problems, ...(accepts.everything ? aptProblems(root) : [])];
-  return [
-    ...problems.filter((problem) => concerns(problem.package, problem.file)).map(problemFinding),
-    ...(accepts.everything ? judgeDatabaseLeftovers(root, database) : []),
-  ];
+  const concerns = ({ package: name, file }: DatabaseProblem): boolean =>
+    accepts.everything || (accepts.path(file) && (name === undefined || wanted.has(name)));
+  return [...database.problems, ...(accepts.everything ? aptProblems(root) : [])].filter(concerns);
 }
 
 function refuseWhileLocked(database: Database): void {

@@ -1,12 +1,10 @@
 /** Damage to dpkg's database as findings, and the names that dpkg left in it. */
-import { readdirSync } from 'node:fs';
 import type { Database } from '../dpkg/database.ts';
 import type { DatabaseProblem } from '../dpkg/problem.ts';
 import type { FindingCode } from '../model/codes.ts';
 import type { Finding, KnownBy } from '../model/finding.ts';
 import type { Severity } from '../model/severity.ts';
-import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
-import type { Root } from '../system/root.ts';
+import type { Bytes } from '../system/bytes.ts';
 import { finding } from './finding.ts';
 
 /** Silent damage: dpkg goes on, with less than it should know. */
@@ -55,10 +53,10 @@ function knownBy(code: FindingCode): KnownBy {
  * Temporary names of dpkg's own files: `-new` of lib/dpkg/atomic-file.c, `tmp.i` of dbmodify.c, `tmp.ci` of
  * src/main/unpack.c, `Unincorp.new` of trigdeferred.c.
  */
-export function judgeDatabaseLeftovers(root: Root, database: Database): Finding[] {
+export function judgeDatabaseLeftovers(database: Database): Finding[] {
   const { admindir } = database;
   const found: Bytes[] = [];
-  const names = (directory: Bytes): Bytes[] => list(root, `${admindir.inside}/${directory}`);
+  const names = (directory: Bytes): Bytes[] => admindir.names(directory);
   for (const name of names('.')) {
     if (/^(?:status|available|diversions|statoverride|arch)-new$/.test(name)) found.push(name);
   }
@@ -82,15 +80,4 @@ export function judgeDatabaseLeftovers(root: Root, database: Database): Finding[
       reason: 'dpkg takes this name away before it ends',
     }),
   );
-}
-
-/** The names in a directory of the root, which a link cannot lead out of (I7). */
-function list(root: Root, path: Bytes): Bytes[] {
-  const found = root.resolveDirectory(path);
-  if (found.kind === 'unreachable') return [];
-  try {
-    return readdirSync(fsPath(found.host), { encoding: 'buffer' }).map(bytesOf);
-  } catch {
-    return []; // missing, or already a finding
-  }
 }

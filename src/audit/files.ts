@@ -8,6 +8,7 @@ import type { Severity } from '../model/severity.ts';
 import { errnoName } from '../scan/look.ts';
 import { Done, hashText, Kind, Pattern, Want, type Work } from '../scan/work.ts';
 import type { Bytes } from '../system/bytes.ts';
+import { isDeviceErrno } from '../system/errors.ts';
 import { type Mount, mountOf } from '../system/mounts.ts';
 import type { Root } from '../system/root.ts';
 import { type Damage, describeContent } from './content.ts';
@@ -127,7 +128,7 @@ function judgeError(view: FileView, failed: FailedLook, verdict: FileVerdict): v
       break;
   }
   const device = mountOf(view.mounts, failed.host)?.source;
-  const broken = errno === 'EIO' || errno === 'EUCLEAN';
+  const broken = isDeviceErrno(errno);
   verdict.findings.push(
     finding({
       ...about(note, path),

@@ -14,7 +14,9 @@ export interface Scope {
 export interface Accepts {
   readonly package: (pkg: Package) => boolean;
   readonly path: (path: Bytes) => boolean;
-  /** Whether the run is about everything, so that what belongs to no package is in it too. */
+  /** Whether what belongs to no package is in the run too. */
+  readonly unowned: boolean;
+  /** Whether the run is about everything. */
   readonly everything: boolean;
 }
 
@@ -40,6 +42,7 @@ export function acceptsOf(scope: Scope, packages: readonly Package[], native: By
   return {
     package: (pkg) => scope.packages.length === 0 || wanted.has(displayName(pkg, native)),
     path: (path) => matchers.length === 0 || matchers.some((matches) => matches(path)),
+    unowned: scope.packages.length === 0,
     everything: scope.packages.length === 0 && scope.paths.length === 0,
   };
 }

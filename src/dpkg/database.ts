@@ -6,6 +6,7 @@ import { lstatSync } from 'node:fs';
 import { type Bytes, compareBytes, fsPath } from '../system/bytes.ts';
 import { DebmendError, errnoOf } from '../system/errors.ts';
 import type { Root } from '../system/root.ts';
+import { Admindir } from './admindir.ts';
 import type { Alternative } from './alternatives.ts';
 import type { Diversion } from './diversions.ts';
 import type { PathFilter } from './filters.ts';
@@ -13,7 +14,7 @@ import { InfoDirectory } from './info.ts';
 import type { ManifestSource } from './manifests.ts';
 import { displayName, type Package, qualifiedName } from './package.ts';
 import type { DatabaseProblem } from './problem.ts';
-import { type Admindir, readRecords } from './records.ts';
+import { readRecords } from './records.ts';
 import type { StatOverride } from './statoverride.ts';
 import {
   readAlternatives,
@@ -88,7 +89,7 @@ export function readDatabase(root: Root, path: Bytes = DEFAULT_ADMINDIR): Databa
 
 function findAdmindir(root: Root, path: Bytes): Admindir {
   const found = root.resolveDirectory(path);
-  if (found.kind === 'found') return { host: found.host, inside: path.replace(/\/+$/, '') };
+  if (found.kind === 'found') return new Admindir(root, path.replace(/\/+$/, ''), found.host);
   throw new DebmendError(
     'no-dpkg-database',
     `reading dpkg's database ${root.hostPath(path)}: ${found.errno} at ${root.hostPath(found.at)}`,

@@ -2,13 +2,11 @@
  * The info directory: one file a package and kind (lib/dpkg/db-ctrl-access.c), the layout's version in `format`
  * (lib/dpkg/db-ctrl-format.c).
  */
-import { readdirSync } from 'node:fs';
-import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
-import { errnoOf } from '../system/errors.ts';
-import { type ReadOutcome, readRegularFile } from '../system/files.ts';
+import type { Bytes } from '../system/bytes.ts';
+import type { ReadOutcome } from '../system/files.ts';
+import type { Admindir } from './admindir.ts';
 import { displayName, type Package } from './package.ts';
 import { type DatabaseProblem, isNulFilled, nulTailStart } from './problem.ts';
-import type { Admindir } from './records.ts';
 
 /** The newest layout that dpkg knows: architecture-qualified names. */
 const FORMAT_MULTIARCH = 1;
@@ -36,25 +34,18 @@ export class InfoDirectory {
   }
 
   #names(problems: DatabaseProblem[]): Bytes[] {
-    try {
-      return readdirSync(fsPath(`${this.#admindir.host}/info`), { encoding: 'buffer' }).map(bytesOf);
-    } catch (error) {
-      problems.push({
-        code: 'database-unreadable',
-        file: `${this.#admindir.inside}/info`,
-        message: `the directory of manifests cannot be read (${errnoOf(error)})`,
-        blocksDpkg: true,
-        likelyOutage: errnoOf(error) === 'EIO' || errnoOf(error) === 'ENOENT',
-      });
-      return [];
-    }
+    const listing = this.#admindir.list('info');
+    if (listing.kind === 'listed') return listing.names;
+    const errno = listing.kind === 'missing' ? 'ENOENT' : listing.errno;
+    problems.push(this.#admindir.unreadable('info', 'the directory of manifests', errno, true));
+    return [];
   }
 
   /** Whether co-installable packages have their architecture in their files' names. */
   #readFormat(problems: DatabaseProblem[]): boolean {
     const file = `${this.#admindir.inside}/info/format`;
     const inUse = [...this.#kinds.keys()].some((stem) => stem.includes(':'));
-    const outcome = readRegularFile(`${this.#admindir.host}/info/format`);
+    const outcome = this.#admindir.read('info/format');
     const problem = { file, blocksDpkg: true, likelyOutage: true };
     if (outcome.kind === 'missing') {
       if (inUse) {
@@ -69,11 +60,7 @@ export class InfoDirectory {
       return inUse;
     }
     if (outcome.kind === 'unreadable') {
-      problems.push({
-        ...problem,
-        code: 'database-unreadable',
-        message: `info/format cannot be read (${outcome.errno})`,
-      });
+      problems.push(this.#admindir.unreadable('info/format', 'info/format', outcome.errno, true));
       return inUse;
     }
     // What fscanf("%u") takes: a sign too.
@@ -106,7 +93,7 @@ export class InfoDirectory {
   }
 
   #upgrading(): boolean {
-    return readRegularFile(`${this.#admindir.host}/info/format-new`).kind !== 'missing';
+    return this.#admindir.read('info/format-new').kind !== 'missing';
   }
 
   /** The name before the dot of a package's files. */
@@ -122,6 +109,11 @@ export class InfoDirectory {
     return this.#kinds.keys();
   }
 
+  /** The problem that one of a package's files cannot be read is. */
+  unreadable(stem: Bytes, kind: string, errno: string, blocksDpkg: boolean): DatabaseProblem {
+    return this.#admindir.unreadable(`info/${stem}.${kind}`, `the control file ${kind}`, errno, blocksDpkg);
+  }
+
   /** A file's path inside the root. */
   path(stem: Bytes, kind: string): Bytes {
     return `${this.#admindir.inside}/info/${stem}.${kind}`;
@@ -129,7 +121,7 @@ export class InfoDirectory {
 
   read(stem: Bytes, kind: string): ReadOutcome {
     if (!this.kindsOf(stem).has(kind)) return { kind: 'missing' };
-    return readRegularFile(`${this.#admindir.host}/info/${stem}.${kind}`);
+    return this.#admindir.read(`info/${stem}.${kind}`);
   }
 
   /**
@@ -144,12 +136,7 @@ export class InfoDirectory {
       const outcome = this.read(stem, kind);
       const base = { file: this.path(stem, kind), package: displayName(pkg, native), blocksDpkg: false };
       if (outcome.kind === 'unreadable') {
-        problems.push({
-          ...base,
-          code: 'database-unreadable',
-          message: `the control file ${kind} cannot be read (${outcome.errno})`,
-          likelyOutage: outcome.errno === 'EIO',
-        });
+        problems.push({ ...this.unreadable(stem, kind, outcome.errno, false), package: base.package });
       }
       if (outcome.kind !== 'read') continue;
       const { data } = outcome;

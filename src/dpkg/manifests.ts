@@ -70,12 +70,7 @@ export function readManifest(source: ManifestSource, pkg: Package, wantHashes: b
       });
     }
   } else if (outcome.kind === 'unreadable') {
-    problems.push({
-      ...base,
-      code: 'database-unreadable',
-      message: `the package’s .md5sums cannot be read (${outcome.errno})`,
-      likelyOutage: outcome.errno === 'EIO',
-    });
+    problems.push({ ...info.unreadable(stem, 'md5sums', outcome.errno, false), package: display });
   }
   info.checkControlFiles(pkg, native, problems);
   return {
@@ -99,13 +94,7 @@ function readList(
   const base = { package: display, file: info.path(stem, 'list'), likelyOutage: true };
   const outcome = info.read(stem, 'list');
   if (outcome.kind === 'unreadable') {
-    problems.push({
-      ...base,
-      code: 'database-unreadable',
-      message: `the package’s .list cannot be read (${outcome.errno})`,
-      blocksDpkg: true,
-      likelyOutage: outcome.errno === 'EIO',
-    });
+    problems.push({ ...info.unreadable(stem, 'list', outcome.errno, true), package: display });
     return { paths: [], listSound: false };
   }
   if (outcome.kind === 'missing') {

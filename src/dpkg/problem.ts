@@ -16,6 +16,8 @@ export interface DatabaseProblem {
   readonly blocksDpkg: boolean;
   /** Damage of the kind that a power cut makes (NUL bytes, an empty or cut file), rather than a foreign hand's. */
   readonly likelyOutage: boolean;
+  /** Why the file could not be read, where that is the problem. */
+  readonly errno?: string;
 }
 
 /** Whether a file consists of NUL bytes alone; false for an empty one. */

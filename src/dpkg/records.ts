@@ -2,10 +2,8 @@
  * The package records: `status`, and over it the journal in `updates/` (lib/dpkg/dbmodify.c, cleanupdates), merged as
  * dpkg merges them. Damage in one file or one stanza leaves all the others readable.
  */
-import { readdirSync } from 'node:fs';
-import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
-import { errnoOf } from '../system/errors.ts';
-import { readRegularFile } from '../system/files.ts';
+import type { Bytes } from '../system/bytes.ts';
+import type { Admindir } from './admindir.ts';
 import { type Package, qualifiedName } from './package.ts';
 import { type DatabaseProblem, isNulFilled } from './problem.ts';
 import { nativeArchitecture, type ParseProblem, parseStatus } from './status.ts';
@@ -16,12 +14,6 @@ export interface Records {
   readonly native: Bytes;
   /** Stanzas were lost: packages may exist that no record tells of. */
   readonly incomplete: boolean;
-}
-
-/** Where the admindir lies: on this host, and inside the root as messages name it. */
-export interface Admindir {
-  readonly host: Bytes;
-  readonly inside: Bytes;
 }
 
 /** `#padding` until dpkg 1.22, `#padded` since. */
@@ -43,7 +35,7 @@ function readStatus(
   problems: DatabaseProblem[],
 ): Pick<Records, 'incomplete' | 'native'> {
   const file = `${admindir.inside}/status`;
-  const outcome = readRegularFile(`${admindir.host}/status`);
+  const outcome = admindir.read('status');
   const lost = { file, blocksDpkg: false, likelyOutage: true };
   switch (outcome.kind) {
     case 'missing':
@@ -54,13 +46,7 @@ function readStatus(
       });
       return { incomplete: true, native: '' };
     case 'unreadable':
-      problems.push({
-        ...lost,
-        code: 'database-unreadable',
-        message: `the status file cannot be read (${outcome.errno})`,
-        blocksDpkg: true,
-        likelyOutage: outcome.errno === 'EIO',
-      });
+      problems.push(admindir.unreadable('status', 'the status file', outcome.errno, true));
       return { incomplete: true, native: '' };
     case 'read':
       break;
@@ -118,23 +104,13 @@ function mergeUpdates(
   problems: DatabaseProblem[],
 ): void {
   const directory = `${admindir.inside}/updates`;
-  let names: Bytes[];
-  try {
-    names = readdirSync(fsPath(`${admindir.host}/updates`), { encoding: 'buffer' }).map(bytesOf);
-  } catch (error) {
-    // dpkg makes the directory when it is missing.
-    if (errnoOf(error) !== 'ENOENT') {
-      problems.push({
-        code: 'database-unreadable',
-        file: directory,
-        message: `the journal's directory cannot be read (${errnoOf(error)})`,
-        blocksDpkg: true,
-        likelyOutage: errnoOf(error) === 'EIO',
-      });
-    }
+  const listing = admindir.list('updates');
+  if (listing.kind === 'missing') return; // dpkg makes it
+  if (listing.kind === 'unreadable') {
+    problems.push(admindir.unreadable('updates', "the journal's directory", listing.errno, true));
     return;
   }
-  const entries = names.filter((name) => /^\d+$/.test(name)).sort();
+  const entries = listing.names.filter((name) => /^\d+$/.test(name)).sort();
   const length = entries[0]?.length;
   for (const name of entries) {
     const file = `${directory}/${name}`;
@@ -170,15 +146,10 @@ function mergeUpdate(
   problems: DatabaseProblem[],
 ): void {
   const file = `${admindir.inside}/updates/${name}`;
-  const outcome = readRegularFile(`${admindir.host}/updates/${name}`);
+  const outcome = admindir.read(`updates/${name}`);
   if (outcome.kind !== 'read') {
-    problems.push({
-      code: 'database-unreadable',
-      file,
-      message: `the journal entry cannot be read (${outcome.kind === 'missing' ? 'ENOENT' : outcome.errno})`,
-      blocksDpkg: true,
-      likelyOutage: outcome.kind === 'unreadable' && outcome.errno === 'EIO',
-    });
+    const errno = outcome.kind === 'missing' ? 'ENOENT' : outcome.errno;
+    problems.push(admindir.unreadable(`updates/${name}`, 'the journal entry', errno, true));
     return;
   }
   const { data } = outcome;

@@ -3,12 +3,12 @@ import { readdirSync } from 'node:fs';
 import { type Bytes, bytesOf, compareBytes, fsPath } from '../system/bytes.ts';
 import { readRegularFile } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
+import type { Admindir } from './admindir.ts';
 import { type Alternative, parseAlternative } from './alternatives.ts';
 import { type Diversion, parseDiversions } from './diversions.ts';
 import { isConfigName, type PathFilter, parseDpkgConfig } from './filters.ts';
 import { checkedLines } from './lines.ts';
 import type { DatabaseProblem } from './problem.ts';
-import type { Admindir } from './records.ts';
 import { parseStatoverride, type StatOverride } from './statoverride.ts';
 import { parseExplicitInterest, parseTriggersFile, parseUnincorp } from './triggers.ts';
 
@@ -17,16 +17,10 @@ const ARCH_LINE_LIMIT = 2048;
 
 /** A file that may rightly be missing; anything but a regular file is a problem. */
 function readOptional(admindir: Admindir, name: Bytes, problems: DatabaseProblem[]): Bytes | undefined {
-  const outcome = readRegularFile(`${admindir.host}/${name}`);
+  const outcome = admindir.read(name);
   if (outcome.kind === 'read') return outcome.data;
   if (outcome.kind === 'unreadable') {
-    problems.push({
-      code: 'database-unreadable',
-      file: `${admindir.inside}/${name}`,
-      message: `${name} cannot be read (${outcome.errno})`,
-      blocksDpkg: outcome.errno !== 'EACCES',
-      likelyOutage: outcome.errno === 'EIO',
-    });
+    problems.push(admindir.unreadable(name, name, outcome.errno, true));
   }
   return undefined;
 }
@@ -83,7 +77,7 @@ export function readArchitectures(admindir: Admindir, problems: DatabaseProblem[
 }
 
 export function readTriggers(admindir: Admindir, problems: DatabaseProblem[]): void {
-  for (const name of listNames(`${admindir.host}/triggers`)) {
+  for (const name of admindir.names('triggers')) {
     if (name === 'Lock' || name.endsWith('-new') || name.endsWith('.new')) continue;
     const data = readOptional(admindir, `triggers/${name}`, problems);
     if (data === undefined) continue;
@@ -108,7 +102,7 @@ export function readTriggers(admindir: Admindir, problems: DatabaseProblem[]): v
 
 export function readAlternatives(admindir: Admindir, problems: DatabaseProblem[]): readonly Alternative[] {
   const alternatives: Alternative[] = [];
-  for (const name of listNames(`${admindir.host}/alternatives`)) {
+  for (const name of admindir.names('alternatives')) {
     if (name.includes('.dpkg-')) continue;
     const data = readOptional(admindir, `alternatives/${name}`, problems);
     if (data === undefined) continue;

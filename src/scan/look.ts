@@ -89,15 +89,17 @@ function kindOf(stat: Stats): number {
   return Kind.unknown;
 }
 
+/** Node's table, and what it leaves out: a filesystem that finds its own metadata damaged (errno(3)). */
+const ERRNO: Readonly<Record<string, number>> = { ...constants.errno, EUCLEAN: 117 };
+
 /** The number of a failed call's errno; EIO for whatever has none. */
 export function errnoNumber(error: unknown): number {
   const name = errnoOf(error);
-  const known: Readonly<Record<string, number>> = constants.errno;
-  return (name === undefined ? undefined : known[name]) ?? constants.errno.EIO;
+  return (name === undefined ? undefined : ERRNO[name]) ?? constants.errno.EIO;
 }
 
 /** The name of an errno column's number (`EIO`). */
 export function errnoName(number: number): string {
-  for (const [name, value] of Object.entries(constants.errno)) if (value === number) return name;
+  for (const [name, value] of Object.entries(ERRNO)) if (value === number) return name;
   return `errno ${number}`;
 }

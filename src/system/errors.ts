@@ -29,9 +29,22 @@ export class DebmendError extends Error {
   }
 }
 
+/** Numbers that Node has no name for (errno(3)): a filesystem that finds its own metadata damaged. */
+const UNNAMED: Readonly<Record<string, string>> = {
+  'Unknown system error -117': 'EUCLEAN',
+  'Unknown system error -74': 'EBADMSG',
+};
+
+/** Whether a failure comes from the device or a damaged filesystem, and not from the file that was asked for. */
+export function isDeviceErrno(errno: string): boolean {
+  return errno === 'EIO' || errno === 'EUCLEAN' || errno === 'EBADMSG';
+}
+
 /** The errno name of a failed system call (`ENOENT`), or undefined for any other error. */
 export function errnoOf(error: unknown): string | undefined {
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
+    return UNNAMED[error.code] ?? error.code;
+  }
   return undefined;
 }
 
