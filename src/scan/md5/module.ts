@@ -36,6 +36,11 @@ const END: Code = [0x0b];
 const BRANCH_IF_TO_LOOP: Code = [0x0d, 0];
 const I32_ADD: Code = [0x6a];
 const I32_SUB: Code = [0x6b];
+const I32_AND: Code = [0x71];
+const I32_OR: Code = [0x72];
+const I32_XOR: Code = [0x73];
+const I32_ROTATE_LEFT: Code = [0x77];
+const ALL_ONES = 0xffffffff;
 const SHUFFLE = simd(13);
 const NOT = simd(77);
 const SELECT = simd(82); // v128.bitselect
@@ -61,9 +66,14 @@ function simd(opcode: number): Code {
   return [0xfd, ...unsigned(opcode)];
 }
 
-/** i32.const of a small non-negative number; from 64 on a second byte keeps the sign bit clear. */
-function constant(value: number): Code {
-  return value < 64 ? [0x41, value] : [0x41, (value & 0x7f) | 0x80, value >>> 7];
+/** i32.const, in signed LEB128. */
+function constant(word: number): Code {
+  const bytes = [0x41];
+  for (let rest = word | 0; ; rest >>= 7) {
+    const last = rest >= -64 && rest < 64;
+    bytes.push((rest & 0x7f) | (last ? 0 : 0x80));
+    if (last) return bytes;
+  }
 }
 
 function splat(word: number): Code {
@@ -81,6 +91,8 @@ const set = (local: number): Code => [0x21, ...unsigned(local)];
 const tee = (local: number): Code => [0x22, ...unsigned(local)];
 const load = (offset: number, alignment: number): Code => [...simd(0), alignment, ...unsigned(offset)];
 const store = (offset: number): Code => [...simd(11), 4, ...unsigned(offset)];
+const loadWord = (offset: number): Code => [0x28, 0, ...unsigned(offset)];
+const storeWord = (offset: number): Code => [0x36, 2, ...unsigned(offset)];
 
 const section = (id: number, content: readonly number[]): number[] => [
   id,
@@ -100,26 +112,33 @@ interface SetLocals {
 }
 
 /**
- * The module. It exports its memory as `memory`, and `hash(p0 … p7, blocks)`, which takes `blocks` blocks of 64 bytes
- * (at least one) from each of eight places in memory into the state that lies at its beginning.
+ * The module. It exports its memory as `memory`; `hash(p0 … p7, blocks)`, which takes `blocks` blocks of 64 bytes (at
+ * least one) from each of eight places in memory into the state that lies at its beginning; and `hashOne(state, place,
+ * blocks)`, which does so for the lane whose word A lies at `state`, for when the others have nothing to do.
  *
  * @param pages of 64 KiB
  */
 export function md5Module(pages: number): Uint8Array<ArrayBuffer> {
-  const body = functionBody();
+  const type = (parameters: number): number[] => [
+    0x60,
+    ...vector(Array.from({ length: parameters }, () => [I32])),
+    0,
+  ];
+  const sized = (body: readonly number[]): number[] => [...unsigned(body.length), ...body];
   return new Uint8Array([
     ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, vector([[0x60, ...vector(Array.from({ length: LANES + 1 }, () => [I32])), 0]])),
-    ...section(3, vector([[0]])),
+    ...section(1, vector([type(LANES + 1), type(3)])),
+    ...section(3, vector([[0], [1]])),
     ...section(5, vector([[0, ...unsigned(pages)]])),
     ...section(
       7,
       vector([
         [...name('memory'), 2, 0],
         [...name('hash'), 0, 0],
+        [...name('hashOne'), 0, 1],
       ]),
     ),
-    ...section(10, vector([[...unsigned(body.length), ...body]])),
+    ...section(10, vector([sized(allLanes()), sized(oneLane())])),
   ]);
 }
 
@@ -127,7 +146,7 @@ function name(text: string): number[] {
   return [...unsigned(text.length), ...Buffer.from(text, 'ascii')];
 }
 
-function functionBody(): number[] {
+function allLanes(): number[] {
   const code: number[] = [];
   const emit = (...parts: Code[]): void => {
     for (const part of parts) code.push(...part);
@@ -181,6 +200,54 @@ function functionBody(): number[] {
   return [...vector([[...unsigned(locals - LANES - 1), V128]]), ...code];
 }
 
+/** The same for one lane, whose words lie 16 bytes apart, in ordinary numbers. */
+function oneLane(): number[] {
+  const code: number[] = [];
+  const emit = (...parts: Code[]): void => {
+    for (const part of parts) code.push(...part);
+  };
+  const [state, place, blocks] = [0, 1, 2];
+  const words = [3, 4, 5, 6] as const;
+  const before = [7, 8, 9, 10] as const;
+  words.forEach((word, i) => {
+    emit(get(state), loadWord(i * 16), set(word));
+  });
+  emit(LOOP);
+  words.forEach((word, i) => {
+    emit(get(word), set(before[i] ?? 0));
+  });
+  let [a, b, c, d]: [number, number, number, number] = [...words];
+  for (let i = 0; i < 64; i += 1) {
+    const { round, k, rotation } = stepOf(i);
+    emit(get(a), get(place), loadWord(k * 4), constant(TABLE[i] ?? 0), I32_ADD, I32_ADD);
+    switch (round) {
+      case 0: // d ^ (b & (c ^ d)): bits of c where b has ones, else of d
+        emit(get(c), get(d), I32_XOR, get(b), I32_AND, get(d), I32_XOR);
+        break;
+      case 1: // the same with the roles of b and d changed
+        emit(get(b), get(c), I32_XOR, get(d), I32_AND, get(c), I32_XOR);
+        break;
+      case 2:
+        emit(get(b), get(c), I32_XOR, get(d), I32_XOR);
+        break;
+      default:
+        emit(get(d), constant(ALL_ONES), I32_XOR, get(b), I32_OR, get(c), I32_XOR);
+    }
+    emit(I32_ADD, constant(rotation), I32_ROTATE_LEFT, get(b), I32_ADD, set(a));
+    [a, b, c, d] = [d, a, b, c];
+  }
+  words.forEach((word, i) => {
+    emit(get(word), get(before[i] ?? 0), I32_ADD, set(word));
+  });
+  emit(get(place), constant(64), I32_ADD, set(place));
+  emit(get(blocks), constant(1), I32_SUB, tee(blocks), BRANCH_IF_TO_LOOP, END);
+  words.forEach((word, i) => {
+    emit(get(state), get(word), storeWord(i * 16));
+  });
+  emit(END);
+  return [...vector([[...unsigned(8), I32]]), ...code];
+}
+
 /** Loads a block of each lane and turns it round, so that each vector holds one word of all four. */
 function loadWords(
   emit: (...parts: Code[]) => void,
@@ -205,6 +272,13 @@ function loadWords(
   }
 }
 
+/** Which word a step takes and how far it rotates (RFC 1321, 3.4). */
+function stepOf(i: number): { round: number; k: number; rotation: number } {
+  const round = i >> 4;
+  const k = ([i, 5 * i + 1, 3 * i + 5, 7 * i][round] ?? 0) & 15;
+  return { round, k, rotation: ROTATIONS[round]?.[i & 3] ?? 0 };
+}
+
 /** a = b + ((a + f(b, c, d) + X[k] + T[i]) <<< s), with f and k of the round (RFC 1321, 3.4). */
 function step(
   emit: (...parts: Code[]) => void,
@@ -213,10 +287,8 @@ function step(
   [a, b, c, d]: readonly [number, number, number, number],
   sum: number,
 ): void {
-  const round = i >> 4;
-  const k = [i, 5 * i + 1, 3 * i + 5, 7 * i][round] ?? 0;
-  const rotation = ROTATIONS[round]?.[i & 3] ?? 0;
-  emit(get(a), get(words[k & 15] ?? 0), splat(TABLE[i] ?? 0), ADD, ADD);
+  const { round, k, rotation } = stepOf(i);
+  emit(get(a), get(words[k] ?? 0), splat(TABLE[i] ?? 0), ADD, ADD);
   switch (round) {
     case 0:
       emit(get(c), get(d), get(b), SELECT);
