@@ -8,14 +8,17 @@
 import { spawnSync } from 'node:child_process';
 import {
   closeSync,
+  copyFileSync,
   existsSync,
   globSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
   realpathSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { availableParallelism, cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
@@ -27,6 +30,9 @@ import { toolVersion } from '../src/system/tool.ts';
 const HOME = join(import.meta.dirname, '..');
 const DIST = join(HOME, 'dist/cli/main.js');
 const LAUNCHER = join(HOME, 'bin/debmend');
+/** The package as it is shipped, without the sources, so that its launcher starts what was compiled. */
+const PACKAGE = join(tmpdir(), `debmend-bench-package-${process.pid}`);
+const SHIPPED = join(PACKAGE, 'bin/debmend');
 /** GNU time: a small process of its own, whose child's ru_maxrss (getrusage(2)) is the peak of all its threads. */
 const TIME = '/usr/bin/time';
 const DROP_CACHES = '/proc/sys/vm/drop_caches';
@@ -55,7 +61,7 @@ const CONTENDERS: readonly Contender[] = [
   {
     name: 'dist',
     label: '`debmend audit`',
-    argv: [process.execPath, DIST, ...AUDIT],
+    argv: [SHIPPED, ...AUDIT],
     codes: [0],
   },
   { name: 'source', label: '`debmend audit`, from source', argv: [LAUNCHER, ...AUDIT], codes: [0] },
@@ -87,6 +93,7 @@ function main(): number {
 
   const scratch = mkdtempSync(join(tmpdir(), 'debmend-bench-'));
   try {
+    layOutPackage();
     const before = loadavg()[0] ?? 0;
     const counts = countFiles(scratch);
     say('warming up');
@@ -107,7 +114,15 @@ function main(): number {
     return 0;
   } finally {
     rmSync(scratch, { recursive: true, force: true });
+    rmSync(PACKAGE, { recursive: true, force: true });
   }
+}
+
+function layOutPackage(): void {
+  mkdirSync(join(PACKAGE, 'bin'), { recursive: true });
+  copyFileSync(LAUNCHER, SHIPPED);
+  for (const name of ['dist', 'node_modules', 'package.json'])
+    symlinkSync(join(HOME, name), join(PACKAGE, name));
 }
 
 /** Whether what would be measured is not what the sources say. */
@@ -226,7 +241,7 @@ interface Counts {
 function countFiles(scratch: string): Counts {
   const file = join(scratch, 'report.json');
   const out = openSync(file, 'w');
-  const run = spawnSync(process.execPath, [DIST, ...AUDIT], { stdio: ['ignore', out, 'inherit'] });
+  const run = spawnSync(SHIPPED, AUDIT, { stdio: ['ignore', out, 'inherit'] });
   closeSync(out);
   if (run.status !== 0) throw new BenchError(`debmend audit ended with ${run.status ?? run.signal}`);
   const { summary } = JSON.parse(readFileSync(file, 'utf8')) as {
@@ -333,7 +348,7 @@ function totals(samples: readonly Sample[]): string[] {
 function startUps(count: number): string[] {
   if (count === 0) return [];
   const programs: readonly { label: string; argv: readonly [string, ...string[]] }[] = [
-    { label: '`debmend --version`', argv: [process.execPath, DIST, '--version'] },
+    { label: '`debmend --version`', argv: [SHIPPED, '--version'] },
     { label: '`debmend --version`, from source', argv: [LAUNCHER, '--version'] },
     { label: 'Node.js, an empty program', argv: [process.execPath, '--input-type=module', '--eval', ''] },
   ];

@@ -4,6 +4,7 @@
  */
 import type { Bytes } from '../system/bytes.ts';
 import { DebmendError } from '../system/errors.ts';
+import { collectGarbage } from '../system/memory.ts';
 import { lookAtEntries, type ReaderOptions } from './look.ts';
 import { planReading } from './order.ts';
 import { Pool } from './pool.ts';
@@ -57,7 +58,10 @@ export async function scan(list: WorkList, options: ScanOptions): Promise<Scan> 
     if (work.count < INLINE_ENTRIES) {
       const xxh64 = options.xxh64 ? await (await import('./xxh64.ts')).loadXxh64() : undefined;
       inline = { md5: options.md5, xxh64, markers: options.markers };
-    } else pool = new Pool(data);
+    } else {
+      collectGarbage();
+      pool = new Pool(data);
+    }
 
     const named = await watched(options, 'looking', work, work.count, async () => {
       if (inline !== undefined) return lookAtEntries(work, inline);
