@@ -21,7 +21,7 @@ export interface Draft {
   readonly device?: Bytes | undefined;
 }
 
-/** Fills in what is known and leaves out what is not. */
+/** Fills in what is known and leaves out what is not, an empty version among it. */
 export function finding(draft: Draft): Finding {
   const text = (bytes: Bytes | undefined): string | undefined => (bytes ? bytesToText(bytes) : undefined);
   const optional = {

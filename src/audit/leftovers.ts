@@ -52,7 +52,7 @@ function judge(
   const base = {
     path,
     package: owner === undefined ? undefined : displayName(owner, database.native),
-    version: owner === undefined || owner.version === '' ? undefined : owner.version,
+    version: owner?.version,
     knownBy: 'file-name' as const,
   };
   const interrupted = { likelyOutage: true, reason: 'dpkg takes this name away before it ends' };

@@ -67,7 +67,7 @@ export function judgePackages(database: Database, accepts: (pkg: Package) => boo
     if (!accepts(pkg)) continue;
     const base = {
       package: displayName(pkg, database.native),
-      version: pkg.version === '' ? undefined : pkg.version,
+      version: pkg.version,
       knownBy: pkg.source === 'status' ? ('status' as const) : ('updates' as const),
       likelyOutage: true,
     };
