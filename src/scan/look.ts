@@ -2,7 +2,7 @@
  * The first thing that a thread does with the list of work: every entry is looked at (lstat), and directories are
  * listed. Nothing is followed and nothing is opened (I7).
  */
-import { lstatSync, readdirSync, type Stats } from 'node:fs';
+import { lstatSync, opendirSync, readdirSync, type Stats } from 'node:fs';
 import { constants } from 'node:os';
 import { type Bytes, fsPath } from '../system/bytes.ts';
 import { errnoOf } from '../system/errors.ts';
@@ -61,20 +61,32 @@ function lookAt(work: Work, index: number, path: Bytes, options: ReaderOptions, 
 }
 
 function listNames(work: Work, index: number, path: Bytes, markers: readonly string[], found: Bytes[]): void {
-  let names: Bytes[];
+  const prefix = path === '/' ? '/' : `${path}/`;
   try {
-    names = readdirSync(fsPath(path), { encoding: 'latin1' });
+    for (const name of namesIn(path, work.size[index] ?? 0)) {
+      if (markers.some((marker) => name.includes(marker))) found.push(prefix + name);
+    }
   } catch (error) {
     work.errno[index] = errnoNumber(error);
-    return;
   }
-  for (const name of names) {
-    for (const marker of markers) {
-      if (name.includes(marker)) {
-        found.push(path === '/' ? `/${name}` : `${path}/${name}`);
-        break;
-      }
-    }
+}
+
+/**
+ * Bytes of a directory from which on its names are taken a few at a time: a spool of millions would fill a thread's
+ * heap. For the others, which are nearly all, one call is three times as fast.
+ */
+const LARGE_DIRECTORY = 256 * 1024;
+
+function namesIn(path: Bytes, size: number): Iterable<Bytes> {
+  return size < LARGE_DIRECTORY ? readdirSync(fsPath(path), { encoding: 'latin1' }) : streamNames(path);
+}
+
+function* streamNames(path: Bytes): Generator<Bytes> {
+  const directory = opendirSync(fsPath(path), { encoding: 'latin1' });
+  try {
+    for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) yield entry.name;
+  } finally {
+    directory.closeSync();
   }
 }
 

@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { DebmendError } from '../system/errors.ts';
 import type { Phase, WorkerAnswer, WorkerData } from './worker.ts';
 
-/** Read depth on a cold disk; beyond it a virtual disk gained nothing, and each thread costs 10 MB. */
+/** Read depth on a cold disk; beyond it a virtual disk gained a tenth, and each thread costs 10 MB. */
 const MAX_THREADS = 6;
 /** How often the load is looked at, in milliseconds. */
 const SAMPLE_MS = 150;
@@ -18,7 +18,7 @@ const BUSY = 0.8;
 const COLD_BYTES = 1024 * 1024;
 
 /** A thread's own heap holds a few names at a time; without a limit it would let garbage lie until 16 MB of it. */
-const LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64 };
+const LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 256 };
 
 const WORKER = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
 

@@ -2,10 +2,12 @@ import { spawnSync } from 'node:child_process';
 import { hash } from 'node:crypto';
 import {
   chmodSync,
+  closeSync,
   linkSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   rmSync,
   symlinkSync,
   truncateSync,
@@ -97,6 +99,37 @@ describe('looking', () => {
   });
 });
 
+describe('a directory of very many names', () => {
+  it('gives those with a marker as a small one does, Latin-1 ones too', async () => {
+    for (let i = 0; i < 2000; i += 1) file(`${'x'.repeat(200)}${i}`, '');
+    // On a filesystem that tells no such size it is read as a small one, with the same result.
+    const odd = Buffer.concat([
+      Buffer.from(`${directory}/caf`),
+      Buffer.from([0xe9]),
+      Buffer.from('.dpkg-tmp'),
+    ]);
+    writeFileSync(odd, '');
+    const { named } = await scanPaths([directory]);
+    expect(named).toEqual([odd.toString('latin1')]);
+  });
+
+  it('does not exhaust a thread', async () => {
+    const spool = mkdtempSync('/dev/shm/debmend-scan-');
+    try {
+      const long = join(spool, 'x'.repeat(230));
+      for (let i = 0; i < 300_000; i += 1) closeSync(openSync(`${long}${i}`, 'w'));
+      writeFileSync(join(spool, 'a.dpkg-new'), '');
+      const list = new WorkList();
+      list.add(spool, Want.names);
+      for (let i = 0; i < 2000; i += 1) list.add(`${long}${i}`, 0); // enough for threads
+      const { named } = await scan(list, { md5: false, xxh64: false, markers: ['.dpkg-'] });
+      expect(named).toEqual([join(spool, 'a.dpkg-new')]);
+    } finally {
+      rmSync(spool, { recursive: true });
+    }
+  }, 120_000);
+});
+
 describe('reading', () => {
   it('hashes content of every size with MD5', async () => {
     const sizes = [0, 1, 63, 64, 65, 65_535, 65_536, 65_537, 131_072, 1_000_000];
@@ -155,6 +188,17 @@ describe('reading', () => {
     const { work } = await scan(list, OPTIONS);
     expect((work.done[right] ?? 0) & Done.matched).not.toBe(0);
     expect((work.done[wrong] ?? 0) & Done.matched).toBe(0);
+  });
+
+  it('reads content whatever size and times say (I10)', async () => {
+    const path = file('plain', 'abc');
+    const { atime, mtime } = lstatSync(path);
+    writeFileSync(path, 'abd');
+    utimesSync(path, atime, mtime);
+    const list = new WorkList();
+    list.expect(list.add(path, 0), hash('md5', 'abc'));
+    const { work } = await scan(list, OPTIONS);
+    expect(work.done[0]).toBe(Done.looked | Done.read);
   });
 
   it('reads an inode once, whatever number of names it has, and judges each name by its own hash', async () => {
