@@ -11,6 +11,7 @@ import { parseAst } from 'vitest/node';
 const ORDER: readonly (readonly string[])[] = [
   ['system', 'model', 'config'],
   ['dpkg', 'scan', 'power', 'fsck'],
+  ['manifest'],
   ['snapshot', 'outage'],
   ['audit'],
   ['recovery'],

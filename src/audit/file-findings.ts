@@ -1,6 +1,7 @@
 /** The findings about one path: unreadable, missing, of the wrong type, with the wrong content, diverted. */
 import type { Database } from '../dpkg/database.ts';
 import { isExcluded } from '../dpkg/filters.ts';
+import { Expect, type Expectation, type Expectations, type ManifestNote } from '../manifest/expectations.ts';
 import type { FindingCode } from '../model/codes.ts';
 import type { Finding, KnownBy } from '../model/finding.ts';
 import type { Severity } from '../model/severity.ts';
@@ -10,7 +11,6 @@ import { isDeviceErrno } from '../system/errors.ts';
 import { type Mount, mountOf } from '../system/mounts.ts';
 import type { Root } from '../system/root.ts';
 import { type Damage, describeContent } from './content.ts';
-import { Expect, type Expectation, type Expectations, type ManifestNote } from './expectations.ts';
 import { finding } from './finding.ts';
 
 export interface FileView {

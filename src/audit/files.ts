@@ -1,8 +1,8 @@
 /** What was found on disk, held against what the manifests say. */
 
+import { Expect, type Expectation, type Unreachable } from '../manifest/expectations.ts';
 import { errnoName } from '../scan/look.ts';
 import { Done, hashText, Kind, Want } from '../scan/work.ts';
-import { Expect, type Expectation, type Unreachable } from './expectations.ts';
 import {
   about,
   type FileVerdict,
