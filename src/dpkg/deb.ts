@@ -1,5 +1,6 @@
 /**
- * What a .deb would install (deb(5)): the headers of its data.tar, as dpkg-deb(1) unpacks it. Content is skipped.
+ * What a .deb would install (deb(5)): the headers of its data.tar, as dpkg-deb(1) unpacks it. Content is skipped unless
+ * a reader wants it.
  */
 import { basename } from 'node:path';
 import { type Bytes, bytesOf } from '../system/bytes.ts';
@@ -32,18 +33,36 @@ const BLOCK = 512;
  */
 export async function readArchive(file: string): Promise<TarEntry[]> {
   const parser = new TarParser();
-  const result = await run('dpkg-deb', ['--fsys-tarfile', file], {
+  await unpack(file, '--fsys-tarfile', parser);
+  return parser.entries;
+}
+
+/**
+ * Has dpkg-deb write one of the two tar archives of a .deb into a parser.
+ *
+ * @param file absolute
+ * @throws DebmendError `archive-unreadable` when dpkg-deb fails or its output ends early
+ */
+export async function unpack(
+  file: string,
+  part: '--fsys-tarfile' | '--ctrl-tarfile',
+  parser: TarParser,
+): Promise<void> {
+  const result = await run('dpkg-deb', [part, file], {
     timeout: UNPACK_TIMEOUT_MS,
     onStdout: (chunk) => parser.push(chunk),
   });
   if (result.code !== 0 || result.failure !== undefined || !parser.ended) {
-    throw new DebmendError(
-      'archive-unreadable',
-      `reading ${file}: ${result.failure ?? (result.stderr.trim().split('\n')[0] || 'it ends early')}`,
-      'the archive is damaged: take it away from the directory, and audit again',
-    );
+    throw archiveUnreadable(file, result.failure ?? (result.stderr.trim().split('\n')[0] || 'it ends early'));
   }
-  return parser.entries;
+}
+
+export function archiveUnreadable(file: string, reason: string): DebmendError {
+  return new DebmendError(
+    'archive-unreadable',
+    `reading ${file}: ${reason}`,
+    'the archive is damaged: take it away, or download it again',
+  );
 }
 
 /** `name`, `version` and `architecture` from an archive's file name, as apt writes it (`:` of an epoch as `%3a`). */
@@ -59,25 +78,33 @@ export function parseArchiveName(
 /** The tar formats that dpkg reads: v7, ustar, and GNU long names (lib/dpkg/tarfn.c). */
 export class TarParser {
   readonly entries: TarEntry[] = [];
+  /** The content of the files that were wanted, by path, as soon as it has come whole. */
+  readonly contents = new Map<Bytes, Bytes>();
   /** A block of NUL bytes, which ends an archive, was seen. */
   ended = false;
+  readonly #wants: (entry: TarEntry) => boolean;
   #rest: Buffer = Buffer.alloc(0);
   /** Bytes of content still to come. */
   #skip = 0;
-  /** A GNU long name or link being collected, and how many bytes of it there are. */
-  #long: { type: 'L' | 'K'; size: number; data: Buffer[] } | undefined;
+  /** Content being collected, how many bytes of it there are, and who takes it. */
+  #collected: { size: number; data: Buffer[]; take: (content: Buffer) => void } | undefined;
   #longName: Bytes | undefined;
   #longTarget: Bytes | undefined;
+
+  /** @param wants whether a file's content is kept: it has to mind the size, for content is kept in memory */
+  constructor(wants: (entry: TarEntry) => boolean = () => false) {
+    this.#wants = wants;
+  }
 
   push(chunk: Buffer): void {
     let data = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
     while (data.length > 0 && !this.ended) {
       if (this.#skip > 0) {
         const taken = Math.min(this.#skip, data.length);
-        this.#long?.data.push(Buffer.from(data.subarray(0, taken)));
+        this.#collected?.data.push(Buffer.from(data.subarray(0, taken)));
         this.#skip -= taken;
         data = data.subarray(taken);
-        if (this.#skip === 0) this.#endLong();
+        if (this.#skip === 0) this.#endContent();
         continue;
       }
       if (data.length < BLOCK) break;
@@ -87,13 +114,16 @@ export class TarParser {
     this.#rest = Buffer.from(data);
   }
 
-  #endLong(): void {
-    if (this.#long === undefined) return;
-    const { type, size, data } = this.#long;
-    const name = cString(bytesOf(Buffer.concat(data).subarray(0, size)));
-    if (type === 'L') this.#longName = name;
-    else this.#longTarget = name;
-    this.#long = undefined;
+  #endContent(): void {
+    if (this.#collected === undefined) return;
+    const { size, data, take } = this.#collected;
+    this.#collected = undefined;
+    take(Buffer.concat(data).subarray(0, size));
+  }
+
+  #collect(size: number, take: (content: Buffer) => void): void {
+    this.#collected = { size, data: [], take };
+    if (size === 0) this.#endContent();
   }
 
   #header(block: Buffer): void {
@@ -107,8 +137,11 @@ export class TarParser {
     this.#skip = Math.ceil(size / BLOCK) * BLOCK;
     const flag = String.fromCharCode(block[156] ?? 0);
     if (flag === 'L' || flag === 'K') {
-      this.#long = { type: flag, size, data: [] };
-      if (size === 0) this.#endLong();
+      this.#collect(size, (content) => {
+        const name = cString(bytesOf(content));
+        if (flag === 'L') this.#longName = name;
+        else this.#longTarget = name;
+      });
       return;
     }
     const prefix = block.toString('latin1', 257, 263) === 'ustar\0' ? text(345, 155) : '';
@@ -119,7 +152,7 @@ export class TarParser {
     this.#longTarget = undefined;
     const type = typeOf(flag);
     if (type === undefined) return;
-    this.entries.push({
+    const entry: TarEntry = {
       path,
       type,
       mode: number(block, 100, 8) & 0o7777,
@@ -127,8 +160,10 @@ export class TarParser {
       gid: number(block, 116, 8),
       size: type === 'file' ? size : 0,
       target: type === 'hard-link' ? absolute(target) : target,
-    });
+    };
+    this.entries.push(entry);
     if (type !== 'file') this.#skip = 0;
+    else if (this.#wants(entry)) this.#collect(size, (content) => this.contents.set(path, bytesOf(content)));
   }
 }
 
