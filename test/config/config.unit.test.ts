@@ -42,8 +42,28 @@ describe('a configuration that says nothing', () => {
     expect(await load(content)).toEqual(DEFAULT_CONFIG);
   });
 
-  it('has these defaults', () => {
-    expect(DEFAULT_CONFIG).toEqual({ audit: { leftoverGlobs: [] } });
+  it('takes every default, written out, for what it is', async () => {
+    expect(await load(JSON.stringify(DEFAULT_CONFIG))).toEqual(DEFAULT_CONFIG);
+  });
+});
+
+describe('snapshots, hooks and watch', () => {
+  it('takes what is given, and the defaults for the rest', async () => {
+    const content = 'snapshots:\n  keep: 7\nhooks:\n  policy: enforce\n  syncExclude: [/srv/db]\n';
+    const { snapshots, hooks } = await load(content);
+    expect(snapshots).toEqual({ ...DEFAULT_CONFIG.snapshots, keep: 7 });
+    expect(hooks).toEqual({ ...DEFAULT_CONFIG.hooks, policy: 'enforce', syncExclude: ['/srv/db'] });
+  });
+
+  it.each([
+    ['snapshots:\n  keep: 1\n', 'line 2: snapshots.keep: too small'],
+    ['snapshots:\n  tracked: [etc/**]\n', 'line 2: snapshots.tracked.0: a glob begins with a slash'],
+    ['hooks:\n  policy: never\n', 'line 2: hooks.policy: invalid option'],
+    ['hooks:\n  syncExclude: [/srv/../etc]\n', 'line 2: hooks.syncExclude.0: a path does not lead upwards'],
+    ['hooks:\n  timeLimit: 0\n', 'line 2: hooks.timeLimit: too small'],
+    ['watch:\n  heartbeat: often\n', 'line 2: watch.heartbeat: invalid input'],
+  ])('names the mistake in %j', async (content, said) => {
+    expect((await mistakeIn(content)).message).toContain(said);
   });
 });
 
