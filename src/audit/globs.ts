@@ -1,41 +1,22 @@
-/** Leftovers by the administrator's own word: the globs of the configuration (fast-glob). */
+/** Leftovers by the administrator's own word: the globs of the configuration. */
 import type { Finding } from '../model/finding.ts';
-import { type Bytes, bytesFromText } from '../system/bytes.ts';
+import { globMatches } from '../scan/globs.ts';
+import type { Bytes } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { finding } from './finding.ts';
 
 /**
- * Everything that the globs match. The fixed part of each is resolved inside the root, and below it no link is
- * followed, so a glob never leads out of the root (I7).
+ * Everything that the globs match.
  *
- * @param globs absolute, as fast-glob takes them (`*` stays in a directory, `**` does not)
+ * @param globs absolute, as fast-glob takes them
  */
 export async function judgeConfiguredLeftovers(
   root: Root,
   globs: readonly string[],
   accepts: (path: Bytes) => boolean,
 ): Promise<Finding[]> {
-  if (globs.length === 0) return [];
-  const { default: fastGlob } = await import('fast-glob');
-  const matches = new Set<Bytes>();
-  // Braces are unfolded first: `{link,x}/*` would hide a fixed part that has to be resolved.
-  for (const pattern of globs.flatMap((glob) =>
-    fastGlob.generateTasks(glob).flatMap((task) => task.patterns),
-  )) {
-    const { base, rest } = split(pattern);
-    const found = root.resolveDirectory(bytesFromText(base));
-    if (found.kind === 'unreachable') continue;
-    const names = await fastGlob(rest, {
-      cwd: Buffer.from(found.host, 'latin1').toString('utf8'),
-      dot: true,
-      onlyFiles: false,
-      followSymbolicLinks: false,
-      suppressErrors: true,
-    });
-    const prefix = found.inside === '/' ? '' : found.inside;
-    for (const name of names) matches.add(`${prefix}/${bytesFromText(name)}`);
-  }
-  return [...matches]
+  return (await globMatches(root, globs))
+    .map(({ path }) => path)
     .filter(accepts)
     .sort()
     .map((path) =>
@@ -49,11 +30,4 @@ export async function judgeConfiguredLeftovers(
         reason: 'the name alone says nothing about an outage',
       }),
     );
-}
-
-/** The directory before the first wildcard, and the pattern below it. */
-function split(pattern: string): { base: string; rest: string } {
-  const wildcard = pattern.search(/[*?[\]{}()!+@\\]/);
-  const slash = pattern.lastIndexOf('/', wildcard < 0 ? pattern.length : wildcard);
-  return { base: pattern.slice(0, slash) || '/', rest: pattern.slice(slash + 1) };
 }

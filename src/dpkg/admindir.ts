@@ -1,7 +1,7 @@
 /** The directory of dpkg's database. Every file and directory in it is resolved inside the root (I7). */
 import { readdirSync } from 'node:fs';
 import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
-import { errnoOf, isDeviceErrno } from '../system/errors.ts';
+import { DebmendError, errnoOf, isDeviceErrno } from '../system/errors.ts';
 import { type ReadOutcome, readRegularFile } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
 import type { DatabaseProblem } from './problem.ts';
@@ -74,4 +74,17 @@ export class Admindir {
       errno,
     };
   }
+}
+
+/** @throws DebmendError `no-dpkg-database` */
+export function openAdmindir(root: Root, path: Bytes): Admindir {
+  const found = root.resolveDirectory(path);
+  if (found.kind === 'found') return new Admindir(root, path.replace(/\/+$/, ''), found.host);
+  throw new DebmendError(
+    'no-dpkg-database',
+    `reading dpkg's database ${root.hostPath(path)}: ${found.errno} at ${root.hostPath(found.at)}`,
+    root.isHost
+      ? 'is this a Debian or Ubuntu system; name another database with --admindir'
+      : 'name the root of a Debian or Ubuntu system with --root, or another database inside it with --admindir',
+  );
 }

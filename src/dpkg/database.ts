@@ -4,9 +4,9 @@
  */
 import { lstatSync } from 'node:fs';
 import { type Bytes, compareBytes, fsPath } from '../system/bytes.ts';
-import { DebmendError, errnoOf } from '../system/errors.ts';
+import { errnoOf } from '../system/errors.ts';
 import type { Root } from '../system/root.ts';
-import { Admindir } from './admindir.ts';
+import { type Admindir, openAdmindir } from './admindir.ts';
 import type { Alternative } from './alternatives.ts';
 import type { Diversion } from './diversions.ts';
 import type { PathFilter } from './filters.ts';
@@ -50,7 +50,7 @@ export interface Database extends ManifestSource {
  * @throws DebmendError `no-dpkg-database` when the admindir cannot be reached or is no directory
  */
 export function readDatabase(root: Root, path: Bytes = DEFAULT_ADMINDIR): Database {
-  const admindir = findAdmindir(root, path);
+  const admindir = openAdmindir(root, path);
   const problems: DatabaseProblem[] = [];
   const stamp = databaseStamp(admindir);
   const { packages, native, incomplete } = readRecords(admindir, problems);
@@ -85,18 +85,6 @@ export function readDatabase(root: Root, path: Bytes = DEFAULT_ADMINDIR): Databa
     info,
     stamp,
   };
-}
-
-function findAdmindir(root: Root, path: Bytes): Admindir {
-  const found = root.resolveDirectory(path);
-  if (found.kind === 'found') return new Admindir(root, path.replace(/\/+$/, ''), found.host);
-  throw new DebmendError(
-    'no-dpkg-database',
-    `reading dpkg's database ${root.hostPath(path)}: ${found.errno} at ${root.hostPath(found.at)}`,
-    root.isHost
-      ? 'is this a Debian or Ubuntu system; name another database with --admindir'
-      : 'name the root of a Debian or Ubuntu system with --root, or another database inside it with --admindir',
-  );
 }
 
 /** Identity, size and time of what dpkg replaces when it changes its mind about a package. */

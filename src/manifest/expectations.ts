@@ -66,7 +66,7 @@ export class Expectations {
   /** Further hashes that make an entry sound, as hexadecimal digits. */
   readonly #alternatives = new Map<number, Set<Bytes>>();
 
-  constructor(root: Root, database: Database) {
+  constructor(root: Root, database: Pick<Database, 'diversions'>) {
     this.#root = root;
     this.#diversions = new Map(database.diversions.map((diversion) => [diversion.from, diversion]));
   }

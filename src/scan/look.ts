@@ -54,7 +54,7 @@ function lookAt(work: Work, index: number, path: Bytes, options: ReaderOptions, 
   work.linked[index] = stat.nlink > 1 && Number.isSafeInteger(stat.ino) ? 1 : 0;
   work.mtime[index] = stat.mtimeMs;
   work.ctime[index] = stat.ctimeMs;
-  if (stat.isDirectory() && ((work.want[index] ?? 0) & Want.names) !== 0) {
+  if (options.markers.length > 0 && stat.isDirectory() && ((work.want[index] ?? 0) & Want.names) !== 0) {
     listNames(work, index, path, options.markers, found);
   }
   work.done[index] = Done.looked;

@@ -23,6 +23,8 @@ export interface ScanOptions {
   readonly xxh64: boolean;
   /** Parts of names that are looked for in directories. */
   readonly markers: readonly string[];
+  /** Called between looking and reading: what `want` says then decides what is read. */
+  readonly choose?: ((work: Work) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: ScanProgress) => void) | undefined;
 }
@@ -70,6 +72,7 @@ export async function scan(list: WorkList, options: ScanOptions): Promise<Scan> 
     });
     throwIfInterrupted(options.signal);
 
+    options.choose?.(work);
     if (!options.md5 && !options.xxh64) return { work, named, bytesRead: 0 };
     const plan = planReading(work);
     Atomics.store(work.control, Control.cursor, 0);

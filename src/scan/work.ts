@@ -141,6 +141,12 @@ export class WorkList {
     );
   }
 
+  /** The number of the entry for a path, if it has one. */
+  find(path: Bytes): number | undefined {
+    const known = this.#table[this.#slot(path)] ?? 0;
+    return known === 0 ? undefined : known - 1;
+  }
+
   /** Where a path stands in the table, or the free place where it would. */
   #slot(path: Bytes): number {
     const mask = this.#table.length - 1;

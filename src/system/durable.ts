@@ -36,11 +36,20 @@ export function writeDurably(file: string, data: string | Uint8Array, mode = 0o6
     }
     throw error;
   }
-  const parent = openSync(directory, 'r');
+  syncDirectory(directory);
+}
+
+/**
+ * Makes the names in a directory durable: those that were made, renamed or taken away in it.
+ *
+ * @throws the error of the system call that failed
+ */
+export function syncDirectory(directory: string): void {
+  const fd = openSync(directory, 'r');
   try {
-    fsyncSync(parent);
+    fsyncSync(fd);
   } finally {
-    closeSync(parent);
+    closeSync(fd);
   }
 }
 

@@ -14,6 +14,10 @@ export type ErrorCode =
   | 'output-unwritable'
   | 'scan-failed'
   | 'archive-unreadable'
+  | 'store-unusable'
+  | 'unknown-snapshot'
+  | 'unknown-transaction'
+  | 'hooks-unwritable'
   | 'interrupted';
 
 export class DebmendError extends Error {

@@ -14,6 +14,8 @@ export interface RunOptions {
   readonly onStdout?: (chunk: Buffer) => void;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** What the program reads on standard input, which is closed without it. */
+  readonly input?: Buffer;
 }
 
 export interface RunResult {
@@ -38,7 +40,7 @@ export function run(program: string, args: readonly string[], options: RunOption
     let timedOut = false;
     let failure: string | undefined;
     const child = spawn(program, args, {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       env: { PATH, LC_ALL: 'C', HOME: '/', ...options.env },
       cwd: options.cwd ?? '/',
     });
@@ -46,11 +48,13 @@ export function run(program: string, args: readonly string[], options: RunOption
       timedOut = true;
       child.kill('SIGKILL');
     }, options.timeout);
-    child.stdout.on('data', (chunk: Buffer) => {
+    child.stdin?.on('error', () => {}); // it ended without reading all: its exit code tells
+    child.stdin?.end(options.input);
+    child.stdout?.on('data', (chunk: Buffer) => {
       if (options.onStdout === undefined) stdout.push(chunk);
       else options.onStdout(chunk);
     });
-    child.stderr.on('data', (chunk: Buffer) => {
+    child.stderr?.on('data', (chunk: Buffer) => {
       stderr = (stderr + chunk.toString('latin1')).slice(-MAX_STDERR_BYTES);
     });
     child.on('error', (error) => {
