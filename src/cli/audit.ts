@@ -1,5 +1,5 @@
 /** `debmend audit`: parse, call, render. */
-import { lstatSync, realpathSync, statSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { audit } from '../audit/audit.ts';
 import { loadConfig } from '../config/config.ts';
 import type { Report } from '../model/report.ts';
@@ -9,9 +9,9 @@ import { renderHuman } from '../report/human.ts';
 import { bytesFromText } from '../system/bytes.ts';
 import { writeDurably } from '../system/durable.ts';
 import { DebmendError, errnoOf } from '../system/errors.ts';
-import { Root } from '../system/root.ts';
 import { EXIT } from './exit-codes.ts';
 import { startProgress } from './progress.ts';
+import { openRoot } from './root.ts';
 
 /** What commander hands over; its own checks have been made. */
 interface AuditArguments {
@@ -85,25 +85,6 @@ export async function auditCommand(options: unknown): Promise<number> {
     process.removeListener('SIGINT', interrupt);
     process.removeListener('SIGTERM', interrupt);
   }
-}
-
-function openRoot(directory: string): Root {
-  try {
-    const path = realpathSync(directory);
-    if (statSync(path).isDirectory()) return new Root(path);
-  } catch (error) {
-    throw new DebmendError(
-      'root-unreadable',
-      `looking at the root ${directory}: ${errnoOf(error) ?? 'failed'}`,
-      'check the path given to --root',
-      error,
-    );
-  }
-  throw new DebmendError(
-    'root-unreadable',
-    `looking at the root ${directory}: it is no directory`,
-    'mount the image, and name the directory it is mounted on',
-  );
 }
 
 /**

@@ -17,6 +17,8 @@ export function reportFailure(error: unknown): number {
     case 'config-unreadable':
     case 'config-invalid':
     case 'unknown-package':
+    case 'unknown-snapshot':
+    case 'unknown-transaction':
       return EXIT.usage;
     case 'locked':
       return EXIT.locked;
@@ -28,6 +30,8 @@ export function reportFailure(error: unknown): number {
     case 'output-unwritable':
     case 'scan-failed':
     case 'archive-unreadable':
+    case 'store-unusable':
+    case 'hooks-unwritable':
       return EXIT.failed;
   }
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The entry point: names the commands; each loads what it needs only when it is called. */
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { SEVERITIES } from '../model/severity.ts';
 import { DebmendError } from '../system/errors.ts';
 import { toolVersion } from '../system/tool.ts';
@@ -65,6 +65,94 @@ program
     const { auditCommand } = await import('./audit.ts');
     process.exitCode = await auditCommand(options);
   });
+
+const number =
+  (least: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (text.trim() !== '' && Number.isFinite(value) && value >= least) return value;
+    throw new InvalidArgumentError(`it has to be a number, ${least} at least`);
+  };
+
+const snapshot = group('snapshot', 'know what every file was: take, list, compare and prune snapshots');
+common(snapshot.command('create'), 'look at everything, read what changed, keep what differs')
+  .option('--ignore-lock', "take it even while another process works on dpkg's database")
+  .action(async (options: unknown) => {
+    process.exitCode = await (await import('./snapshot.ts')).snapshotCreate(options);
+  });
+common(snapshot.command('list'), 'list the snapshots').action(async (options: unknown) => {
+  process.exitCode = await (await import('./snapshot.ts')).snapshotList(options);
+});
+common(snapshot.command('show'), 'show what a snapshot knows')
+  .argument('<id>', "a snapshot's number, or latest")
+  .option('--path <path>', 'only this path and what is below it')
+  .action(async (id: string, options: unknown) => {
+    process.exitCode = await (await import('./snapshot.ts')).snapshotShow(id, options);
+  });
+common(snapshot.command('diff'), 'show what changed between two snapshots')
+  .argument('<from>', "a snapshot's number, or latest")
+  .argument('[to]', 'another one (default: latest)')
+  .action(async (from: string, to: string | undefined, options: unknown) => {
+    process.exitCode = await (await import('./snapshot.ts')).snapshotDiff(from, to, options);
+  });
+common(snapshot.command('prune'), 'remove old snapshots, and what only they needed')
+  .option('--keep <number>', 'the most that stay (default: of the configuration)', number(2))
+  .option('--keep-days <days>', 'older ones go (default: of the configuration)', number(0))
+  .option('--dry-run', 'only say which would go')
+  .action(async (options: unknown) => {
+    process.exitCode = await (await import('./snapshot.ts')).snapshotPrune(options);
+  });
+
+const transaction = group('transaction', 'what apt and dpkg were going to do, and did');
+common(transaction.command('list'), 'list the transactions').action(async (options: unknown) => {
+  process.exitCode = await (await import('./transaction.ts')).transactionList(options);
+});
+common(transaction.command('show'), 'show one transaction')
+  .argument('<id>', 'its name, or latest')
+  .action(async (id: string, options: unknown) => {
+    process.exitCode = await (await import('./transaction.ts')).transactionShow(id, options);
+  });
+
+const hooks = group('hooks', 'make apt and dpkg tell debmend of what they do');
+const hookProgram = [
+  '--program <path>',
+  "debmend-hook inside the root (default: this installation's)",
+] as const;
+common(hooks.command('install'), "write the fragments into apt's and dpkg's configuration")
+  .option(...hookProgram)
+  .action(async (options: unknown) => {
+    process.exitCode = await (await import('./hooks.ts')).hooksInstall(options);
+  });
+common(hooks.command('remove'), 'take the fragments away').action(async (options: unknown) => {
+  process.exitCode = await (await import('./hooks.ts')).hooksRemove(options);
+});
+common(hooks.command('status'), 'say whether the fragments are in place, and what failed')
+  .option(...hookProgram)
+  .action(async (options: unknown) => {
+    process.exitCode = await (await import('./hooks.ts')).hooksStatus(options);
+  });
+
+/** A command that has others below it. */
+function group(name: string, description: string): Command {
+  return program
+    .command(name)
+    .description(description)
+    .addHelpText('after', EXIT_HELP)
+    .showHelpAfterError(`hint: debmend ${name} --help tells what there is`);
+}
+
+/** What the commands about the store have in common. */
+function common(command: Command, description: string): Command {
+  return command
+    .description(description)
+    .option('--root <dir>', 'the system to look at', '/')
+    .option('--json', 'print JSON (schemas/inventory.schema.json)')
+    .option('--config <file>', 'the configuration (default: /etc/debmend/config.yaml)')
+    .addHelpText('after', EXIT_HELP)
+    .showHelpAfterError(
+      `hint: debmend ${command.parent?.name()} ${command.name()} --help tells what there is`,
+    );
+}
 
 try {
   await program.parseAsync();

@@ -1,0 +1,28 @@
+/** Opening what the commands about snapshots and transactions need. */
+import { endedCleanly } from '../outage/boots.ts';
+import { openStore, type Store } from '../snapshot/store.ts';
+import { restoreTransactions } from '../snapshot/transaction/record.ts';
+import { settleTransactions } from '../snapshot/transaction/settle.ts';
+import type { Root } from '../system/root.ts';
+
+/**
+ * Opens a root's store, does the work, closes it. What an earlier process left is settled first: a damaged store was
+ * set aside by then, and transactions without an end have one.
+ *
+ * @throws DebmendError `store-unusable`, and what the work throws
+ */
+export async function withStore<T>(root: Root, work: (store: Store) => Promise<T> | T): Promise<T> {
+  const store = await openStore(root, { endedCleanly });
+  try {
+    if (store.setAside !== undefined) {
+      const restored = await restoreTransactions(store);
+      process.stderr.write(
+        `debmend: the store was damaged (${store.setAside.reason}) and is set aside as ${store.setAside.file}; ${restored} transactions were brought back, the snapshots begin anew\n`,
+      );
+    }
+    settleTransactions(store, root);
+    return await work(store);
+  } finally {
+    store.close();
+  }
+}

@@ -1,0 +1,54 @@
+/** The paths that a snapshot is about. */
+import { Want, type WorkList } from '../scan/work.ts';
+import type { Bytes } from '../system/bytes.ts';
+import type { Root } from '../system/root.ts';
+
+/** A list of work for the scan, and for each entry why it is there and whether a copy is kept of its content. */
+export class Subjects {
+  readonly list: WorkList;
+  /** Whether `list` knows what the manifests expect; without it what the store knows of that holds on. */
+  readonly manifestsRead: boolean;
+  readonly #root: Root;
+  readonly #origins: number[] = [];
+  readonly #copied = new Set<number>();
+
+  /** @param list may hold paths already, which are then of the origin that is given */
+  constructor(root: Root, list: WorkList, manifestsRead: boolean, origin = 0) {
+    this.#root = root;
+    this.list = list;
+    this.manifestsRead = manifestsRead;
+    for (let index = 0; index < list.count; index += 1) this.#origins[index] = origin;
+  }
+
+  /**
+   * @param path resolved inside the root
+   * @param origin bits of Origin
+   */
+  add(path: Bytes, origin: number, copy: boolean): number {
+    const index = this.list.add(this.#root.hostPath(path), Want.content);
+    this.#origins[index] = (this.#origins[index] ?? 0) | origin;
+    if (copy) this.#copied.add(index);
+    return index;
+  }
+
+  /** A path of this host as it is called inside the root. */
+  insidePath(host: Bytes): Bytes {
+    return host.slice(this.#root.prefix.length) || '/';
+  }
+
+  find(path: Bytes): number | undefined {
+    return this.list.find(this.#root.hostPath(path));
+  }
+
+  originOf(index: number): number {
+    return this.#origins[index] ?? 0;
+  }
+
+  isCopied(index: number): boolean {
+    return this.#copied.has(index);
+  }
+
+  pathOf(index: number): Bytes {
+    return this.insidePath(this.list.path(index));
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * Transactions in the store. Each stands in the database, and beside it as a file of its own: the intent of an
+ * interrupted one is what a recovery needs most, and should the database be damaged by the same outage, the files bring
+ * it back (I8).
+ *
+ *     transactions/ID/intent.json   the transaction, as it stands in the database
+ *     transactions/ID/archives/     .debs, by hard link, until the seal
+ *     transactions/ID/replaced/     old versions of files, until the seal
+ *     transactions/ID/status.log    what dpkg says of its work while it does it
+ *     active                        the open transaction and its process, for the hooks' shell part
+ */
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Transaction } from '../../model/transaction.ts';
+import { syncDirectory, writeDurably } from '../../system/durable.ts';
+import { errnoOf } from '../../system/errors.ts';
+import type { Store } from '../store.ts';
+
+const DIRECTORY = 'transactions';
+const INTENT = 'intent.json';
+const ACTIVE = 'active';
+
+/** The directory of a transaction, as a path of this host. */
+export function transactionDirectory(store: Store, id: string): string {
+  return store.file(join(DIRECTORY, id));
+}
+
+/** Makes it, durably: what is linked into it afterwards needs a directory that is on disk. */
+export function makeTransactionDirectory(store: Store, id: string): string {
+  const directory = transactionDirectory(store, id);
+  if (mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined) {
+    syncDirectory(store.file(DIRECTORY));
+    syncDirectory(store.directory);
+  }
+  return directory;
+}
+
+/** A name that sorts by time and is not taken. */
+export function newTransactionId(store: Store, now: Date): string {
+  const stamp = now.toISOString().replaceAll(/[-:]|\.\d+/g, '');
+  const taken = store.db.prepare('SELECT 1 FROM trans WHERE id = ?').pluck();
+  let id = stamp;
+  for (let more = 2; taken.get(id) !== undefined; more += 1) id = `${stamp}-${more}`;
+  return id;
+}
+
+/** Writes a transaction's row. Durable when the transaction of the store is that this is called in. */
+export function putTransaction(store: Store, transaction: Transaction): void {
+  store.db
+    .prepare(
+      'INSERT OR REPLACE INTO trans (id, state, started_at, ended_at, document) VALUES (?, ?, ?, ?, ?)',
+    )
+    .run(
+      transaction.id,
+      transaction.state,
+      transaction.startedAt,
+      transaction.endedAt ?? null,
+      JSON.stringify(transaction),
+    );
+}
+
+/** Writes a transaction's file, durably. */
+export function writeJournal(store: Store, transaction: Transaction): void {
+  const directory = makeTransactionDirectory(store, transaction.id);
+  writeDurably(join(directory, INTENT), `${JSON.stringify(transaction)}\n`, 0o600);
+}
+
+export function findTransaction(store: Store, id: string): Transaction | undefined {
+  const text = store.db.prepare('SELECT document FROM trans WHERE id = ?').pluck().get(id);
+  return typeof text === 'string' ? (JSON.parse(text) as Transaction) : undefined;
+}
+
+/** All transactions in some states, the oldest first; without states all. */
+export function listTransactions(store: Store, ...states: Transaction['state'][]): Transaction[] {
+  const marks = states.map(() => '?').join(', ');
+  const where = states.length === 0 ? '' : `WHERE state IN (${marks})`;
+  const rows = store.db
+    .prepare(`SELECT document FROM trans ${where} ORDER BY id`)
+    .pluck()
+    .all(...states);
+  return rows.map((row) => JSON.parse(String(row)) as Transaction);
+}
+
+export function openTransactions(store: Store): Transaction[] {
+  return listTransactions(store, 'open');
+}
+
+/** The transactions whose files stand in a store's directory, whatever its database says; damaged ones are left out. */
+export async function readJournals(directory: string): Promise<Transaction[]> {
+  const { transactionSchema } = await import('../../model/transaction.ts');
+  let names: string[];
+  try {
+    names = readdirSync(join(directory, DIRECTORY)).sort();
+  } catch {
+    return [];
+  }
+  return names.flatMap((name) => {
+    try {
+      const text = readFileSync(join(directory, DIRECTORY, name, INTENT), 'utf8');
+      const parsed = transactionSchema.safeParse(JSON.parse(text));
+      return parsed.success ? [parsed.data] : [];
+    } catch {
+      return []; // cut while it was written for the first time: then the database has it or it had not begun
+    }
+  });
+}
+
+/** Brings transactions back into a store that had to be begun anew. The snapshots that they name are lost. */
+export async function restoreTransactions(store: Store): Promise<number> {
+  const found = await readJournals(store.directory);
+  store.db.transaction(() => {
+    for (const { snapshotBefore: _before, snapshotAfter: _after, ...transaction } of found)
+      putTransaction(store, transaction);
+  })();
+  return found.length;
+}
+
+/** Takes away what only an open transaction needs: kept archives and old versions. Its file stays. */
+export function dropKept(store: Store, id: string): void {
+  const directory = transactionDirectory(store, id);
+  for (const name of ['archives', 'replaced', 'status.log'])
+    rmSync(join(directory, name), { recursive: true, force: true });
+  store.db.prepare('DELETE FROM kept WHERE trans = ?').run(id);
+}
+
+/** Tells the hooks' shell part which transaction is open, and whose it is. Lost in a crash, and then rightly so. */
+export function markActive(store: Store, transaction: Transaction): void {
+  const { pid, startTicks } = transaction.session;
+  writeFileSync(store.file(ACTIVE), `${transaction.id} ${pid ?? 0} ${startTicks ?? 0}\n`, { mode: 0o600 });
+}
+
+export function unmarkActive(store: Store, id: string): void {
+  try {
+    if (readFileSync(store.file(ACTIVE), 'utf8').split(' ')[0] === id) rmSync(store.file(ACTIVE));
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+  }
+}
