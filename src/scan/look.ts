@@ -15,6 +15,8 @@ const LOOK_CHUNK = 64;
 /** What the threads are told about a run. */
 export interface ReaderOptions {
   readonly md5: boolean;
+  /** Whether eight files are hashed side by side, which pays for its start from some megabytes on. */
+  readonly lanes: boolean;
   /** Present when XXH64 is wanted. */
   readonly xxh64: Xxh64 | undefined;
   /** Parts of names that are looked for in directories. */

@@ -30,7 +30,7 @@ interface OpenFile {
 /** Reads the first `toRead` entries of `order` until none is left. */
 export function readEntries(work: Work, toRead: number, options: ReaderOptions): void {
   const queue = new Queue(work, toRead);
-  const engine = md5Engine(options.md5);
+  const engine = md5Engine(options.md5, options.lanes);
   const files: (OpenFile | undefined)[] = Array.from({ length: LANES }, () => undefined);
   let open = 0;
   try {

@@ -7,9 +7,10 @@ import { DebmendError } from '../system/errors.ts';
 import { collectGarbage } from '../system/memory.ts';
 import { lookAtEntries, type ReaderOptions } from './look.ts';
 import { planReading } from './order.ts';
-import { Pool } from './pool.ts';
+import type { Pool } from './pool.ts';
 import { readEntries } from './read.ts';
 import { Control, type Work, type WorkList } from './work.ts';
+import type { WorkerData } from './worker.ts';
 
 export interface ScanProgress {
   readonly phase: 'looking' | 'reading';
@@ -23,6 +24,8 @@ export interface ScanOptions {
   readonly xxh64: boolean;
   /** Parts of names that are looked for in directories. */
   readonly markers: readonly string[];
+  /** Starts no threads for looking, however many entries there are: a hook is over before they have started. */
+  readonly inline?: boolean | undefined;
   /** Called between looking and reading: what `want` says then decides what is read. */
   readonly choose?: ((work: Work) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -57,12 +60,12 @@ export async function scan(list: WorkList, options: ScanOptions): Promise<Scan> 
   try {
     if (options.signal?.aborted) cancel();
     let inline: ReaderOptions | undefined;
-    if (work.count < INLINE_ENTRIES) {
+    if (options.inline === true || work.count < INLINE_ENTRIES) {
       const xxh64 = options.xxh64 ? await (await import('./xxh64.ts')).loadXxh64() : undefined;
-      inline = { md5: options.md5, xxh64, markers: options.markers };
+      inline = { md5: options.md5, lanes: false, xxh64, markers: options.markers };
     } else {
       collectGarbage();
-      pool = new Pool(data);
+      pool = await startPool(data);
     }
 
     const named = await watched(options, 'looking', work, work.count, async () => {
@@ -79,7 +82,7 @@ export async function scan(list: WorkList, options: ScanOptions): Promise<Scan> 
     await watched(options, 'reading', work, plan.bytes, async () => {
       if (inline !== undefined && plan.bytes < INLINE_BYTES) readEntries(work, plan.count, inline);
       else {
-        pool ??= new Pool(data);
+        pool ??= await startPool(data);
         await pool.run({ kind: 'read', toRead: plan.count }, true);
       }
     });
@@ -90,6 +93,12 @@ export async function scan(list: WorkList, options: ScanOptions): Promise<Scan> 
     options.signal?.removeEventListener('abort', cancel);
     await pool?.close();
   }
+}
+
+/** Loaded only here: most runs of a hook need no threads, and no module for them. */
+async function startPool(data: WorkerData): Promise<Pool> {
+  const { Pool } = await import('./pool.ts');
+  return new Pool(data);
 }
 
 function throwIfInterrupted(signal: AbortSignal | undefined): void {

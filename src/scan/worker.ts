@@ -21,6 +21,7 @@ if (port === null) throw new Error('worker.ts runs as a worker thread only');
 const { work, md5, xxh64, markers } = workerData as WorkerData;
 const options: ReaderOptions = {
   md5,
+  lanes: true,
   xxh64: xxh64 ? await (await import('./xxh64.ts')).loadXxh64() : undefined,
   markers,
 };

@@ -38,6 +38,8 @@ export interface CaptureOptions {
   readonly trusted: boolean;
   /** Files larger than this are not copied, in bytes. */
   readonly copyLimit: number;
+  /** Whether it has to be over in a moment: then no threads are started for looking. */
+  readonly inline: boolean;
   /** Done in the transaction that writes the snapshot, and so durable with it. */
   readonly also?: ((snapshot: number, subjects: Subjects) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -89,6 +91,7 @@ export async function capture(store: Store, subjects: Subjects, options: Capture
     md5: true,
     xxh64: true,
     markers: [],
+    inline: options.inline,
     choose: (work) => {
       for (let index = 0; index < work.count; index += 1) {
         const before = known.get(index);

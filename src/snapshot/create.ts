@@ -67,6 +67,7 @@ export async function createFullSnapshot(
     known,
     trusted: store.trusted,
     copyLimit: options.config.copyLimit,
+    inline: false,
     signal: options.signal,
     onProgress: options.onProgress,
     also: (snapshot, all) => {
@@ -140,6 +141,7 @@ export async function createTransactionSnapshot(
     known: known.values(),
     trusted: store.trusted,
     copyLimit: options.config.copyLimit,
+    inline: true,
     signal: options.signal,
     onProgress: options.onProgress,
     also: options.also,

@@ -53,9 +53,11 @@ export interface Md5Engine {
  * The engine for this processor.
  *
  * @param wanted whether hashes are; without them only the memory is used
+ * @param sideBySide whether there is so much to hash that compiling the module (20 ms) pays
  */
-export function md5Engine(wanted: boolean): Md5Engine {
+export function md5Engine(wanted: boolean, sideBySide: boolean): Md5Engine {
   if (!wanted) return new OneByOne(undefined);
+  if (!sideBySide) return new OneByOne('md5');
   try {
     return new Md5Lanes();
   } catch {
