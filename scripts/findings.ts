@@ -24,6 +24,8 @@ const GROUPS = [
   ['package', 'Package states', 'What dpkg itself calls unfinished.'],
   ['database', "dpkg's database", 'Damage to dpkg’s own files, with its own message where it has one.'],
   ['apt', "apt's files", 'Indexes, caches, unfinished downloads.'],
+  ['store', "debmend's store", 'Its own database of snapshots and transactions.'],
+  ['transaction', 'Transactions', 'Installations that the hooks told of.'],
 ] as const;
 
 const SEVERITIES = `| severity | means |

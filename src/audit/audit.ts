@@ -11,7 +11,9 @@ import { Expectations } from '../manifest/expectations.ts';
 import type { Finding } from '../model/finding.ts';
 import { pathToText } from '../model/path-text.ts';
 import { compareSeverity } from '../model/severity.ts';
+import type { Transaction } from '../model/transaction.ts';
 import { type ScanProgress, scan } from '../scan/scan.ts';
+import { inspectStore } from '../snapshot/inspect.ts';
 import { type Bytes, compareBytes } from '../system/bytes.ts';
 import { DebmendError } from '../system/errors.ts';
 import { findLockHolder } from '../system/locks.ts';
@@ -26,6 +28,7 @@ import { judgeAlternatives } from './links.ts';
 import { judgeOverrides } from './overrides.ts';
 import { judgePackages } from './packages.ts';
 import { type Accepts, acceptsOf, type Scope } from './scope.ts';
+import { judgeStore } from './store.ts';
 
 export interface AuditOptions {
   readonly root: Root;
@@ -54,6 +57,8 @@ export interface AuditResult {
   readonly bytesRead: number;
   /** What could not be read for want of rights, sorted. */
   readonly unchecked: string[];
+  /** The newest transaction that never ended. */
+  readonly transaction: Transaction | undefined;
 }
 
 /** In names of directories these make it worth a look (dpkg/temporary-names.ts). */
@@ -99,6 +104,7 @@ export async function audit(options: AuditOptions): Promise<AuditResult> {
   // What is denied to this user says nothing about the database's health.
   const denied = privileged ? [] : problems.filter(({ errno }) => errno === 'EACCES' || errno === 'EPERM');
   const leftovers = judgeLeftovers(root, database, new ManifestOwners(root, database, expectations), named);
+  const inspection = await inspectStore(root);
   const findings = [
     ...(options.quick ? [] : files.findings),
     ...judgePackages(database, accepts.package),
@@ -107,6 +113,7 @@ export async function audit(options: AuditOptions): Promise<AuditResult> {
     ...(await judgeArchives(options, database, accepts)),
     ...problems.filter((problem) => !denied.includes(problem)).map(problemFinding),
     ...(accepts.everything ? judgeDatabaseLeftovers(database) : []),
+    ...(accepts.everything ? judgeStore(root, inspection) : []),
   ];
   if (!options.ignoreLock) refuseWhenChanged(database);
   const unchecked = new Set([...files.unchecked, ...denied.map((problem) => problem.file)]);
@@ -117,6 +124,7 @@ export async function audit(options: AuditOptions): Promise<AuditResult> {
     files: scanned.work.count,
     bytesRead: scanned.bytesRead,
     unchecked: [...unchecked].sort(compareBytes).map(pathToText),
+    transaction: 'unfinished' in inspection ? inspection.unfinished.at(-1) : undefined,
   };
 }
 

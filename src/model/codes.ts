@@ -76,6 +76,10 @@ export const FINDING_CODES = {
   'apt-cache-damaged': 'apt’s binary cache is damaged',
   'apt-partial': 'an unfinished download lies in a partial/ directory',
   'apt-extended-states-damaged': 'apt’s record of automatically installed packages is damaged',
+  // debmend's own store.
+  'store-damaged': 'debmend’s own store cannot be read',
+  'store-set-aside': 'a damaged store was set aside, and a new one was begun',
+  'transaction-interrupted': 'an installation that debmend was told of never ended',
 } as const;
 
 export type FindingCode = keyof typeof FINDING_CODES;

@@ -21,6 +21,7 @@ export const KNOWN_BY = [
   'file-system',
   'configuration',
   'apt',
+  'store',
 ] as const;
 
 const pathText = z

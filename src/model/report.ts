@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { findingSchema } from './finding.ts';
 import { SCHEMA_VERSION } from './schema-version.ts';
 import { SEVERITIES, type Severity } from './severity.ts';
+import { transactionSchema } from './transaction.ts';
 
 const count = z.int().min(0);
 
@@ -49,6 +50,7 @@ export const reportSchema = z
     tool: z.strictObject({ name: z.literal('debmend'), version: z.string() }),
     host: hostSchema,
     summary: summarySchema,
+    transaction: transactionSchema.optional().describe('the newest installation that never ended'),
     findings: z.array(findingSchema).describe('the worst first, then by package, path and code'),
   })
   .meta({ id: 'Report', title: 'debmend report' });

@@ -24,6 +24,7 @@ export function auditReport(result: AuditResult, run: RunFacts): Report {
     tool: { name: 'debmend', version: toolVersion() },
     host: describeHost(run.root, result),
     summary: summarise(result, run),
+    ...(result.transaction === undefined ? {} : { transaction: result.transaction }),
     findings: result.findings,
   };
 }

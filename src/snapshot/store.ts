@@ -18,7 +18,7 @@ import { APPLICATION_ID, MIGRATIONS } from './migrations.ts';
 
 /** Inside the root. */
 export const STORE_DIRECTORY = '/var/lib/debmend';
-const FILE = 'state.db';
+export const STORE_FILE = 'state.db';
 /** How long a writer waits for another, in milliseconds. */
 const BUSY_MS = 10_000;
 /** What SQLite says of a file that is damaged or none of its own (sqlite3.h). */
@@ -108,7 +108,7 @@ export async function openStore(root: Root, options: OpenOptions = {}): Promise<
   const directory = storeDirectory(root);
   makePrivateDirectory(directory);
   const { default: Database } = await import('better-sqlite3');
-  const open = () => new Database(join(directory, FILE), { timeout: options.busyTimeout ?? BUSY_MS });
+  const open = () => new Database(join(directory, STORE_FILE), { timeout: options.busyTimeout ?? BUSY_MS });
   let setAside: SetAside | undefined;
   for (;;) {
     let db: Sqlite | undefined;
@@ -230,12 +230,12 @@ export function setAsideStore(directory: string, reason: string): SetAside {
   const damaged = join(directory, 'damaged');
   mkdirSync(damaged, { recursive: true, mode: 0o700 });
   const stamp = at.replaceAll(/[-:]|\.\d+/g, '');
-  let name = `${FILE}.${stamp}`;
-  for (let more = 1; existsSync(join(damaged, name)); more += 1) name = `${FILE}.${stamp}-${more}`;
+  let name = `${STORE_FILE}.${stamp}`;
+  for (let more = 1; existsSync(join(damaged, name)); more += 1) name = `${STORE_FILE}.${stamp}-${more}`;
   const file = join(damaged, name);
   // The main file last: until then the next start finds the damage again.
   for (const suffix of ['-shm', '-wal', '']) {
-    const from = join(directory, FILE + suffix);
+    const from = join(directory, STORE_FILE + suffix);
     if (existsSync(from)) renameSync(from, file + suffix);
   }
   syncDirectory(damaged);

@@ -121,6 +121,18 @@ function* stepsFor(report: Report, topics: Topics, page: Page): Generator<Step> 
       mendFirst || reinstall.length > 0 || configure ? 'when the packages are mended, fetch' : 'fetch';
     yield { text: `${when} apt's package indexes anew`, command: 'apt-get update' };
   }
+  if (topics.has('transaction')) {
+    yield {
+      text: 'see what the interrupted installation was going to do, and run its command again when the packages are mended',
+      command: 'debmend transaction show latest',
+    };
+  }
+  if (topics.has('store')) {
+    yield {
+      text: "let debmend begin its store anew; the damaged one is kept in 'damaged' beside it",
+      command: 'debmend snapshot create',
+    };
+  }
   const calm = topics.get('calm');
   if (calm) {
     const they = calm.length === 1 ? 'it does' : 'they do';

@@ -23,6 +23,8 @@ export type Topic =
   | 'unowned'
   | 'apt'
   | 'auto-marks'
+  | 'store'
+  | 'transaction'
   | 'calm';
 
 /** Damage that decides by its looks whether it is to be mended or was somebody's wish. */
@@ -96,6 +98,9 @@ const TOPIC_OF: Readonly<Record<FindingCode, Topic | typeof BY_LOOKS>> = {
   'apt-cache-damaged': 'apt',
   'apt-partial': 'apt',
   'apt-extended-states-damaged': 'auto-marks',
+  'store-damaged': 'store',
+  'store-set-aside': 'calm',
+  'transaction-interrupted': 'transaction',
 };
 
 /** The damages after which dpkg or apt would stop, or go on believing something that is not so. */
