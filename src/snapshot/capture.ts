@@ -134,7 +134,7 @@ export async function capture(store: Store, subjects: Subjects, options: Capture
     const expected = list.expects(index)
       ? Buffer.from(work.expected.subarray(index * 16, index * 16 + 16))
       : null;
-    const md5 = subjects.manifestsRead ? expected : (expected ?? before?.md5 ?? null);
+    const md5 = subjects.isManifestKnown(index) ? expected : (expected ?? before?.md5 ?? null);
     const host = list.path(index);
     let state: EntryState = { ...lookedState(work, index, lookedAt), origin, md5 };
     let copy: Buffer | undefined;
@@ -197,7 +197,7 @@ function isCopied(subjects: Subjects, work: Work, index: number, options: Captur
 
 /** Whether the manifest now expects another content than the one that the entry was held against. */
 function expectsOther(subjects: Subjects, work: Work, index: number, known: Signature): boolean {
-  if (!subjects.manifestsRead || known[2] !== Kind.file) return false;
+  if (!subjects.isManifestKnown(index) || known[2] !== Kind.file) return false;
   const expected = subjects.list.expects(index)
     ? Buffer.from(work.expected.buffer, work.expected.byteOffset + index * 16, 16)
     : null;

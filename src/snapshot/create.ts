@@ -153,7 +153,7 @@ function ownedByManifests(root: Root, admindir: Bytes): Subjects {
   const database = readDatabase(root, admindir);
   const expectations = new Expectations(root, database);
   for (const pkg of database.packages) expectations.add(readManifest(database, pkg, true), () => true);
-  const subjects = new Subjects(root, expectations.list, true, Origin.owned);
+  const subjects = new Subjects(root, expectations.list, 'all', Origin.owned);
   for (const pkg of database.packages) addConffiles(subjects, root, pkg.conffiles);
   return subjects;
 }
@@ -161,14 +161,14 @@ function ownedByManifests(root: Root, admindir: Bytes): Subjects {
 function ownedBySelection(root: Root, selection: Selection): Subjects {
   const expectations = new Expectations(root, selection);
   for (const pkg of selection.packages) expectations.add(readManifest(selection, pkg, true), () => true);
-  const subjects = new Subjects(root, expectations.list, true, Origin.owned);
+  const subjects = new Subjects(root, expectations.list, 'some', Origin.owned);
   for (const pkg of selection.packages) addConffiles(subjects, root, pkg.conffiles);
   return subjects;
 }
 
 /** The paths that packages owned in the snapshot before. */
 function ownedAsBefore(root: Root, known: readonly Signature[]): Subjects {
-  const subjects = new Subjects(root, new WorkList(), false);
+  const subjects = new Subjects(root, new WorkList(), 'none');
   for (const [, path, , , , , , , , , origin, , copied] of known)
     if ((origin & Origin.owned) !== 0) subjects.add(path, Origin.owned, copied === 1);
   return subjects;

@@ -3,20 +3,27 @@ import { Want, type WorkList } from '../scan/work.ts';
 import type { Bytes } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 
+/**
+ * Of which packages the manifests were read: without them, what the store knows that a manifest expects holds on.
+ */
+export type ManifestsRead = 'all' | 'some' | 'none';
+
 /** A list of work for the scan, and for each entry why it is there and whether a copy is kept of its content. */
 export class Subjects {
   readonly list: WorkList;
-  /** Whether `list` knows what the manifests expect; without it what the store knows of that holds on. */
-  readonly manifestsRead: boolean;
   readonly #root: Root;
+  readonly #manifestsRead: ManifestsRead;
+  /** The entries that the manifests gave. */
+  readonly #fromManifests: number;
   readonly #origins: number[] = [];
   readonly #copied = new Set<number>();
 
   /** @param list may hold paths already, which are then of the origin that is given */
-  constructor(root: Root, list: WorkList, manifestsRead: boolean, origin = 0) {
+  constructor(root: Root, list: WorkList, manifestsRead: ManifestsRead, origin = 0) {
     this.#root = root;
     this.list = list;
-    this.manifestsRead = manifestsRead;
+    this.#manifestsRead = manifestsRead;
+    this.#fromManifests = list.count;
     for (let index = 0; index < list.count; index += 1) this.#origins[index] = origin;
   }
 
@@ -42,6 +49,18 @@ export class Subjects {
 
   originOf(index: number): number {
     return this.#origins[index] ?? 0;
+  }
+
+  /** Whether `list` says what the manifests expect of a path, if they expect anything. */
+  isManifestKnown(index: number): boolean {
+    switch (this.#manifestsRead) {
+      case 'all':
+        return true;
+      case 'some':
+        return index < this.#fromManifests;
+      case 'none':
+        return false;
+    }
   }
 
   isCopied(index: number): boolean {
