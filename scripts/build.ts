@@ -12,15 +12,40 @@ import { rolldown } from 'rolldown';
 const HOME = join(import.meta.dirname, '..');
 const DIST = join(HOME, 'dist');
 
+/**
+ * Compiles and bundles into a directory, which is made.
+ *
+ * @returns what went wrong, with what the compiler said
+ */
+export async function compile(into: string): Promise<string | undefined> {
+  const compiler = join(HOME, 'node_modules/typescript/bin/tsc');
+  const args = [compiler, '--project', join(HOME, 'tsconfig.build.json'), '--outDir', into];
+  const compiled = spawnSync(process.execPath, args, { cwd: HOME, encoding: 'utf8' });
+  if (compiled.status === 0) return await bundle(into);
+  const end = compiled.status ?? compiled.signal ?? compiled.error?.message;
+  return `tsc ended with ${end}\n${compiled.stdout}${compiled.stderr}`;
+}
+
+/** One file for the hooks, one for the threads that they may start; libraries stay where they are. */
+async function bundle(into: string): Promise<string | undefined> {
+  try {
+    const made = await rolldown({
+      input: { hook: join(into, 'cli/hook.js'), worker: join(into, 'scan/worker.js') },
+      platform: 'node',
+      external: /^[^./]/,
+    });
+    await made.write({ dir: join(into, 'hook'), format: 'esm' });
+    await made.close();
+    return undefined;
+  } catch (error) {
+    return `bundling the hooks: ${error instanceof Error ? error.message : error}`;
+  }
+}
+
 async function main(): Promise<number> {
   rmSync(DIST, { recursive: true, force: true });
-  const compiler = join(HOME, 'node_modules/.bin/tsc');
-  const compiled = spawnSync(compiler, ['--project', 'tsconfig.build.json'], { cwd: HOME, stdio: 'inherit' });
-  if (compiled.status !== 0) {
-    return fail(`tsc ended with ${compiled.status ?? compiled.signal ?? compiled.error?.message}`);
-  }
-
-  await bundle();
+  const wrong = await compile(DIST);
+  if (wrong !== undefined) return fail(wrong);
 
   const entry = join(DIST, 'cli/main.js');
   const tried = spawnSync(process.execPath, [entry, '--version'], { encoding: 'utf8' });
@@ -34,17 +59,6 @@ async function main(): Promise<number> {
     );
   }
   return 0;
-}
-
-/** One file for the hooks, one for the threads that they may start; libraries stay where they are. */
-async function bundle(): Promise<void> {
-  const made = await rolldown({
-    input: { hook: join(DIST, 'cli/hook.js'), worker: join(DIST, 'scan/worker.js') },
-    platform: 'node',
-    external: /^[^./]/,
-  });
-  await made.write({ dir: join(DIST, 'hook'), format: 'esm' });
-  await made.close();
 }
 
 function fail(message: string): number {

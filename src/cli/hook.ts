@@ -5,7 +5,14 @@
 import { appendFileSync, renameSync, statSync } from 'node:fs';
 import { loadHookConfig } from '../snapshot/hook-config.ts';
 import { isHook, readAll, runHook } from '../snapshot/hooks.ts';
-import { isDamage, openStore, type Store, setAsideStore, storeDirectory } from '../snapshot/store.ts';
+import {
+  isDamage,
+  openStore,
+  type SetAside,
+  type Store,
+  setAsideStore,
+  storeDirectory,
+} from '../snapshot/store.ts';
 import { restoreTransactions } from '../snapshot/transaction/record.ts';
 import { DebmendError, messageOf } from '../system/errors.ts';
 import { Root } from '../system/root.ts';
@@ -43,24 +50,25 @@ async function main(): Promise<number> {
 
 /** Runs with the store open; one that turns out to be damaged is set aside, and the hook is run with a new one. */
 async function withStore(work: (store: Store) => Promise<void>): Promise<void> {
-  for (let tries = 0; ; tries += 1) {
-    const store = await open();
+  let setAside: SetAside | undefined;
+  for (;;) {
+    const store = await open(setAside);
     try {
       await work(store);
       // Not closed: that would copy the log into the database, with two more fsyncs. The next start reads it as it is.
       return;
     } catch (error) {
       store.close();
-      if (!isDamage(error) || tries > 0) throw error;
-      log(`the store is damaged and is set aside: ${messageOf(error)}`);
-      setAsideStore(store.directory, messageOf(error));
+      if (!isDamage(error) || setAside !== undefined) throw error;
+      setAside = setAsideStore(store.directory, messageOf(error));
     }
   }
 }
 
-async function open(): Promise<Store> {
+async function open(setAside: SetAside | undefined): Promise<Store> {
   const store = await openStore(root, {
     busyTimeout: BUSY_MS,
+    setAside,
     endedCleanly: async (boot) => (await import('../outage/boots.ts')).endedCleanly(boot),
   });
   if (store.setAside !== undefined) {

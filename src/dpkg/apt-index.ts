@@ -146,9 +146,12 @@ function indexesOf(root: Root): Index[] {
   }
   return names.flatMap((name) => {
     if (!INDEX_NAME.test(name)) return [];
-    const host = `${found.host}/${name}`;
-    const state = look(host);
-    return state === undefined ? [] : [{ path: `${LISTS}/${name}`, host, ...state }];
+    // Of an archive on this machine apt makes no copy but a link to its index, which may be followed inside the root.
+    const at = root.resolveFully(`${LISTS}/${name}`);
+    const state = at.kind === 'found' ? look(at.host) : undefined;
+    return at.kind === 'unreachable' || state === undefined
+      ? []
+      : [{ path: `${LISTS}/${name}`, host: at.host, ...state }];
   });
 }
 

@@ -32,6 +32,8 @@ export interface OpenOptions {
   readonly endedCleanly?: (sinceBoot: string) => Promise<boolean>;
   /** How long to wait for another process's write, in milliseconds. */
   readonly busyTimeout?: number;
+  /** A store that this process set aside a moment ago, because it turned out to be damaged while it was in use. */
+  readonly setAside?: SetAside | undefined;
 }
 
 /** A store that was set aside, and why. */
@@ -109,7 +111,7 @@ export async function openStore(root: Root, options: OpenOptions = {}): Promise<
   makePrivateDirectory(directory);
   const { default: Database } = await import('better-sqlite3');
   const open = () => new Database(join(directory, STORE_FILE), { timeout: options.busyTimeout ?? BUSY_MS });
-  let setAside: SetAside | undefined;
+  let { setAside } = options;
   for (;;) {
     let db: Sqlite | undefined;
     try {

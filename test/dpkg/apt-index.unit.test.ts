@@ -303,11 +303,23 @@ describe('refreshIndexSummaries', () => {
     expect(summaries().sort()).toEqual([summary, young, foreign].sort());
   });
 
-  it('looks at indexes of packages only, and at no link', async () => {
+  it('follows the link that apt makes to the index of an archive on this machine, inside the root', async () => {
+    mkdirSync(join(directory, 'root/srv'));
+    writeFileSync(join(directory, 'root/srv/Packages'), SMALL);
+    symlinkSync('/srv/Packages', join(lists, '_srv_Packages'));
+    // The same path exists outside, and is another file.
+    symlinkSync('../../../../../../outside', join(lists, 'climbs_Packages'));
+    writeFileSync(join(directory, 'outside'), packages(stanza('outside')));
+    expect(await refresh()).toEqual({ built: 1, removed: 0, problems: [] });
+    expect(open().lookup('a', '1', 'amd64')).toEqual([digest('a')]);
+    expect(open().lookup('outside', '1', 'amd64')).toEqual([]);
+  });
+
+  it('looks at indexes of packages only', async () => {
     for (const name of ['h_InRelease', 'h_Sources', 'h_Packages.diff_Index', 'h_Translation-en.lz4', 'lock'])
       put(name, SMALL);
     writeFileSync(join(lists, 'partial/h_Packages'), SMALL);
-    symlinkSync('h_InRelease', join(lists, 'h_Packages'));
+    mkdirSync(join(lists, 'h_Packages'));
     expect(await refresh()).toEqual({ built: 0, removed: 0, problems: [] });
     expect(open().stale).toBe(false);
   });

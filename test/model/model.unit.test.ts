@@ -14,7 +14,9 @@ describe('severities', () => {
 describe('codes', () => {
   it('are words by hyphens that begin with what they are about', () => {
     for (const code of Object.keys(FINDING_CODES)) {
-      expect(code).toMatch(/^(?:file|conffile|leftover|package|database|apt|store|transaction)(?:-[a-z0-9]+)+$/);
+      expect(code).toMatch(
+        /^(?:file|conffile|leftover|package|database|apt|store|transaction)(?:-[a-z0-9]+)+$/,
+      );
     }
   });
 
