@@ -3,26 +3,17 @@
  * root's own dpkg, and findings as one line each, so that a whole audit is compared at once.
  */
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import {
-  chmodSync,
-  linkSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { lstatSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach } from 'vitest';
 import { type AuditOptions, type AuditResult, audit } from '../../src/audit/audit.ts';
 import type { Finding } from '../../src/model/finding.ts';
-import { type Bytes, bufferOf, bytesFromText, fsPath } from '../../src/system/bytes.ts';
 import { Root } from '../../src/system/root.ts';
+import { buildPackage, type TinyPackage } from '../lab/packages.ts';
 import { type DebianRoot, type DebianRootOptions, type DebianSuite, debianRoot } from '../lab/roots.ts';
+
+export type { Content, TinyPackage } from '../lab/packages.ts';
 
 export const REPOSITORY = new URL('../..', import.meta.url).pathname.replace(/\/$/, '');
 export const BIN = join(REPOSITORY, 'bin/debmend');
@@ -121,73 +112,9 @@ export function debmend(...args: string[]): Said {
   return say(BIN, ...args);
 }
 
-export type Content =
-  | string
-  | Buffer
-  | { readonly link: string }
-  | { readonly hardLink: Bytes }
-  | { readonly directory: true };
-
-/** A package that a test makes up. */
-export interface TinyPackage {
-  readonly name: string;
-  /** Default 1.0. */
-  readonly version?: string;
-  /** Default all. */
-  readonly architecture?: string;
-  /** Further fields of the control file. */
-  readonly fields?: Readonly<Record<string, string>>;
-  /** By absolute path, as bytes. */
-  readonly files?: Readonly<Record<Bytes, Content>>;
-  readonly conffiles?: readonly Bytes[];
-  /** preinst, postinst, triggers and the like. */
-  readonly control?: Readonly<Record<string, string>>;
-  /** `absent` makes dpkg generate one on installation, from 1.16.3 on. Default: as dh_md5sums makes it. */
-  readonly md5sums?: 'listed' | 'empty' | 'absent';
-}
-
 /** Builds a .deb in a root's /tmp. @returns its path inside the root */
 export function buildDeb(directory: string, pkg: TinyPackage): string {
-  const { name, version = '1.0', architecture = 'all', files = {}, conffiles = [], control = {} } = pkg;
-  const tree = temporaryDirectory();
-  chmodSync(tree, 0o755);
-  mkdirSync(join(tree, 'DEBIAN'));
-  const hashes: Bytes[] = [];
-  for (const [path, content] of Object.entries(files)) {
-    const host = fsPath(`${bytesFromText(tree)}${path}`);
-    must('mkdir', '-p', join(tree, path, '..'));
-    if (typeof content === 'string' || Buffer.isBuffer(content)) {
-      writeFileSync(host, content, { mode: 0o644 });
-      const hash = createHash('md5').update(content).digest('hex');
-      if (!conffiles.includes(path)) hashes.push(`${hash}  ${path.slice(1)}\n`);
-    } else if ('link' in content) symlinkSync(content.link, host);
-    else if ('hardLink' in content) {
-      linkSync(fsPath(`${bytesFromText(tree)}${content.hardLink}`), host);
-      hashes.push(`${createHash('md5').update(readFileSync(host)).digest('hex')}  ${path.slice(1)}\n`);
-    } else mkdirSync(host, { recursive: true });
-  }
-  const put = (file: string, text: Bytes, mode = 0o644) =>
-    writeFileSync(join(tree, 'DEBIAN', file), bufferOf(text), { mode });
-  const fields = {
-    Package: name,
-    Version: version,
-    Architecture: architecture,
-    Maintainer: 'debmend tests <tests@example.org>',
-    ...pkg.fields,
-    Description: 'made up by a test',
-  };
-  put(
-    'control',
-    Object.entries(fields).reduce((text, [field, value]) => `${text}${field}: ${value}\n`, ''),
-  );
-  if (conffiles.length > 0) put('conffiles', conffiles.map((path) => `${path}\n`).join(''));
-  if (pkg.md5sums === 'empty') put('md5sums', '');
-  else if (pkg.md5sums !== 'absent' && hashes.length > 0) put('md5sums', hashes.join(''));
-  for (const [file, text] of Object.entries(control)) put(file, text, file === 'triggers' ? 0o644 : 0o755);
-  const deb = `/tmp/${name}_${version}_${architecture}.deb`;
-  must('dpkg-deb', '--root-owner-group', '-Zgzip', '-z1', '--build', tree, `${directory}${deb}`);
-  rmSync(tree, { recursive: true, force: true });
-  return deb;
+  return `/tmp/${basename(buildPackage(pkg, at(directory, 'tmp')))}`;
 }
 
 /** Builds packages and installs each with the root's dpkg. */

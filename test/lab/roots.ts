@@ -90,12 +90,14 @@ export function whyNoRoots(): string | undefined {
 }
 
 /** A test that needs debianRoot: skipped with the reason where that cannot work, and under CI=true failed. */
-export function rootTest(
-  name: string,
-  body: (context: TestContext) => Promise<void> | void,
-  timeout?: number,
-): void {
-  const reason = whyNoRoots();
+export function rootTest(name: string, body: TestBody, timeout?: number): void {
+  testUnless(whyNoRoots(), name, body, timeout);
+}
+
+export type TestBody = (context: TestContext) => Promise<void> | void;
+
+/** The same for a test with a reason of its own, or none, not to work here. */
+export function testUnless(reason: string | undefined, name: string, body: TestBody, timeout?: number): void {
   if (reason === undefined) it(name, body, timeout);
   else if (underCI()) it(name, () => Promise.reject(new Error(reason)));
   else it.skip(`${name} (${reason})`, () => {});
@@ -122,12 +124,33 @@ export function rootDescribe(name: string, body: () => void): void {
  * the message has the end of what they wrote.
  */
 export async function debianRoot(suite: DebianSuite, options: DebianRootOptions = {}): Promise<DebianRoot> {
-  const reason = whyNoRoots();
-  if (reason !== undefined) throw new Error(reason);
   const tarball = await pristineTarball(suite, options);
-  // realpath: mountinfo names mounts without symbolic links, and remove() compares with it.
-  const directory = mkdtempSync(join(realpathSync(workDirectory()), 'debmend-root-'));
+  const directory = mkdtempSync(join(workDirectory(), 'debmend-root-'));
   const root: DebianRoot = { directory, remove: () => removeTree(directory) };
+  try {
+    await extract(tarball, directory);
+  } catch (error) {
+    root.remove();
+    throw error;
+  }
+  return root;
+}
+
+/**
+ * The same root in a directory that the caller made, on a filesystem of its own for example; what is in it already
+ * (lost+found) stays. It is not synced.
+ *
+ * @throws Error as debianRoot
+ */
+export async function extractRoot(
+  suite: DebianSuite,
+  options: DebianRootOptions,
+  directory: string,
+): Promise<void> {
+  await extract(await pristineTarball(suite, options), directory);
+}
+
+async function extract(tarball: string, directory: string): Promise<void> {
   // Without --xattrs-include tar takes the user.* attributes only, and a file capability is security.capability.
   const args = [
     '--xattrs',
@@ -140,14 +163,12 @@ export async function debianRoot(suite: DebianSuite, options: DebianRootOptions 
     directory,
   ];
   const result = await run('tar', args, { timeout: EXTRACT_TIMEOUT_MS });
-  if (result.code !== 0) {
-    root.remove();
-    throw failure(`extract ${tarball}`, result);
-  }
-  return root;
+  if (result.code !== 0) throw failure(`extract ${tarball}`, result);
 }
 
 async function pristineTarball(suite: DebianSuite, options: DebianRootOptions): Promise<string> {
+  const reason = whyNoRoots();
+  if (reason !== undefined) throw new Error(reason);
   const archive = await debianArchive(suite);
   const recipe = (target: string) => mmdebstrapArguments(suite, archive, target, options);
   // All that decides the content: the command line, the resolver that is copied in, the date of this host's index.
@@ -266,8 +287,8 @@ async function findDebianArchive(suite: DebianSuite): Promise<DebianArchive> {
   };
 }
 
-/** mmdebstrap's apt reads only the new root's configuration, so a proxy of this host's apt has to go by environment. */
-async function proxies(): Promise<Record<string, string>> {
+/** A new root's apt reads only the root's configuration, so a proxy of this host's apt has to go by environment. */
+export async function proxies(): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
   for (const scheme of ['http', 'https']) {
     const args = ['dump', '--format', '%v', `Acquire::${scheme}::Proxy`];
@@ -298,7 +319,8 @@ async function whileLocked(file: string, work: () => Promise<void>): Promise<voi
   }
 }
 
-function cacheDirectory(): string {
+/** Where what takes long to make is kept between test runs, outside the repository. */
+export function cacheDirectory(): string {
   const { DEBMEND_TEST_CACHE: chosen } = process.env;
   if (chosen !== undefined) {
     mkdirSync(chosen, { recursive: true });
@@ -315,8 +337,11 @@ function cacheDirectory(): string {
   return directory;
 }
 
-/** Where roots are unpacked. A /tmp that systemd mounts has `nodev`, and in a chroot there /dev/null cannot be opened. */
-function workDirectory(): string {
+/**
+ * Where roots are unpacked, as a path without symbolic links: mountinfo has none, and remove() compares with it. A /tmp
+ * that systemd mounts has `nodev`, and in a chroot there /dev/null cannot be opened.
+ */
+export function workDirectory(): string {
   const mounts = readMounts();
   const usable = (directory: string) => {
     const options = mountOf(mounts, bytesFromText(realpathSync(directory)))?.options ?? [];
@@ -326,7 +351,7 @@ function workDirectory(): string {
   if (directory === undefined) {
     throw new Error(`${tmpdir()} and /var/tmp are mounted nodev or noexec; name another directory in TMPDIR`);
   }
-  return directory;
+  return realpathSync(directory);
 }
 
 /** Deletes a directory of ours, if it is there. Uses rm(1): names in a root need not be UTF-8. */
