@@ -3,6 +3,7 @@
  * its phases, and one damage for every other code there is.
  */
 import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { FINDING_CODES } from '../../src/model/codes.ts';
 import { type DebianRoot, debianRoot, rootDescribe, rootTest } from '../lab/roots.ts';
@@ -10,6 +11,7 @@ import { cut, DATABASE_DAMAGES, type Damage, FILE_DAMAGES, makeAll, nul, overwri
 import {
   at,
   buildDeb,
+  debmend,
   inside,
   install,
   linesOf,
@@ -507,8 +509,66 @@ rootDescribe("dpkg's database on trixie, with nothing else wrong:", () => {
   });
 });
 
+const STORE = 'var/lib/debmend';
+
+/** An installation that the hooks told of, in a boot that is over. */
+function interrupted(root: string): void {
+  const transaction = {
+    id: '20260102T030405Z',
+    state: 'open',
+    origin: 'apt',
+    startedAt: '2026-01-02T03:04:05.000Z',
+    boot: '11111111-2222-3333-4444-555555555555',
+    session: { pid: 4, startTicks: 5, command: ['apt-get', 'install', 'mariadb-server'] },
+    runs: [
+      {
+        at: '2026-01-02T03:04:05.000Z',
+        source: 'apt',
+        command: [],
+        complete: true,
+        packages: [{ name: 'mariadb-server', architecture: 'all', action: 'install', newVersion: '1' }],
+      },
+    ],
+  };
+  const directory = at(root, `${STORE}/transactions/${transaction.id}`);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  writeFileSync(join(directory, 'intent.json'), JSON.stringify(transaction));
+}
+
+/** Damage to debmend's own store, each in a root of its own. */
+const OWN: readonly Damage[] = [
+  {
+    what: 'the store consists of NUL bytes, and its journal tells of an installation that never ended',
+    make: (root) => {
+      expect(debmend('snapshot', 'create', '--root', root).code).toBe(0);
+      interrupted(root);
+      nul(root, `${STORE}/state.db`);
+    },
+    findings: [`error outage store-damaged - /${STORE}/state.db`, 'error outage transaction-interrupted - -'],
+  },
+  {
+    what: 'a damaged store was set aside',
+    make: (root) => {
+      expect(debmend('snapshot', 'create', '--root', root).code).toBe(0);
+      nul(root, `${STORE}/state.db`);
+      const said = debmend('snapshot', 'list', '--root', root);
+      expect(said.stderr).toContain('the store was damaged');
+    },
+    findings: [`info outage store-set-aside - /${STORE}/damaged/state.db.TIME`],
+  },
+];
+
+for (const { what, make, findings } of OWN) {
+  rootTest(`bookworm: ${what}`, async () => {
+    const directory = await open('bookworm');
+    make(directory);
+    const lines = await linesOf(directory);
+    expect(lines.map((entry) => entry.replace(/state\.db\.\d+T\d+Z$/, 'state.db.TIME'))).toEqual(findings);
+  });
+}
+
 it('every code there is comes from a damage that was really made', () => {
-  const made = [TWENTY, INTERRUPTIONS, OTHERS, ALONE].flat().flatMap(({ findings }) => findings);
+  const made = [TWENTY, INTERRUPTIONS, OTHERS, ALONE, OWN].flat().flatMap(({ findings }) => findings);
   const codes = new Set(made.map((entry) => entry.split(' ')[2]));
   expect([...codes].sort()).toEqual(Object.keys(FINDING_CODES).sort());
 });

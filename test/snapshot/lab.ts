@@ -17,8 +17,8 @@ afterEach(() => {
 });
 
 /** A root that goes with the test, with debmend and its hooks in it. */
-export async function hookedRoot(suite: DebianSuite): Promise<string> {
-  const root = await debianRoot(suite, { include: NEEDS });
+export async function hookedRoot(suite: DebianSuite, more: readonly string[] = []): Promise<string> {
+  const root = await debianRoot(suite, { include: [...NEEDS, ...more] });
   opened.push(root);
   await installDebmend(root.directory);
   await mustInRoot(root.directory, ['debmend', 'hooks', 'install']);
