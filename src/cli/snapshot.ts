@@ -28,6 +28,7 @@ import { withStore } from './store.ts';
 interface Common {
   readonly root: string;
   readonly json?: boolean;
+  readonly store?: string;
   readonly config?: string;
 }
 
@@ -46,7 +47,7 @@ export async function snapshotCreate(options: unknown): Promise<number> {
   process.once('SIGTERM', interrupt);
   const progress = startProgress();
   try {
-    return await withStore(root, async (store) => {
+    return await withStore(root, args.store, async (store) => {
       const synced = await syncFilesystems(
         diskFilesystems(root).map((directory) => root.hostPath(directory)),
         SYNC_MS,
@@ -88,7 +89,7 @@ export async function snapshotCreate(options: unknown): Promise<number> {
 export async function snapshotList(options: unknown): Promise<number> {
   const args = options as Common;
   const root = openRoot(args.root);
-  return await withStore(root, (store) => {
+  return await withStore(root, args.store, (store) => {
     const snapshots = listSnapshots(store);
     print(root, args, { snapshots }, () => snapshotTable(snapshots));
     return EXIT.sound;
@@ -99,7 +100,7 @@ export async function snapshotList(options: unknown): Promise<number> {
 export async function snapshotShow(id: string, options: unknown): Promise<number> {
   const args = options as Common & { path?: string };
   const root = openRoot(args.root);
-  return await withStore(root, (store) => {
+  return await withStore(root, args.store, (store) => {
     const snapshot = existing(store, id);
     const below = bytesFromText((args.path ?? '/').replace(/(?<=.)\/+$/, ''));
     const entries = [...new Entries(store).at(snapshot.id, below)].map(inventoryEntry);
@@ -112,7 +113,7 @@ export async function snapshotShow(id: string, options: unknown): Promise<number
 export async function snapshotDiff(from: string, to: string | undefined, options: unknown): Promise<number> {
   const args = options as Common;
   const root = openRoot(args.root);
-  return await withStore(root, (store) => {
+  return await withStore(root, args.store, (store) => {
     const older = existing(store, from);
     const newer = to === undefined ? newest(store) : existing(store, to);
     const changes = diffSnapshots(store, older.id, newer.id);
@@ -126,7 +127,7 @@ export async function snapshotPrune(options: unknown): Promise<number> {
   const args = options as Common & { keep?: number; keepDays?: number; dryRun?: boolean };
   const root = openRoot(args.root);
   const { snapshots: config } = await loadConfig(args.config);
-  return await withStore(root, (store) => {
+  return await withStore(root, args.store, (store) => {
     const open = new Set(listTransactions(store, 'open', 'interrupted').map(({ id }) => id));
     const retention = { keep: args.keep ?? config.keep, keepDays: args.keepDays ?? config.keepDays };
     const ids = expiredSnapshots(listSnapshots(store), retention, open, new Date()).map(({ id }) => id);

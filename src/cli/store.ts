@@ -9,10 +9,15 @@ import type { Root } from '../system/root.ts';
  * Opens a root's store, does the work, closes it. What an earlier process left is settled first: a damaged store was
  * set aside by then, and transactions without an end have one.
  *
+ * @param directory another place than the root's own
  * @throws DebmendError `store-unusable`, and what the work throws
  */
-export async function withStore<T>(root: Root, work: (store: Store) => Promise<T> | T): Promise<T> {
-  const store = await openStore(root, { endedCleanly });
+export async function withStore<T>(
+  root: Root,
+  directory: string | undefined,
+  work: (store: Store) => Promise<T> | T,
+): Promise<T> {
+  const store = await openStore(root, { endedCleanly, directory });
   try {
     if (store.setAside !== undefined) {
       const restored = await restoreTransactions(store);

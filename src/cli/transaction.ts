@@ -9,13 +9,14 @@ import { withStore } from './store.ts';
 interface Common {
   readonly root: string;
   readonly json?: boolean;
+  readonly store?: string;
 }
 
 /** @throws DebmendError */
 export async function transactionList(options: unknown): Promise<number> {
   const args = options as Common;
   const root = openRoot(args.root);
-  return await withStore(root, (store) => {
+  return await withStore(root, args.store, (store) => {
     const transactions = listTransactions(store);
     process.stdout.write(
       args.json === true
@@ -30,7 +31,7 @@ export async function transactionList(options: unknown): Promise<number> {
 export async function transactionShow(id: string, options: unknown): Promise<number> {
   const args = options as Common;
   const root = openRoot(args.root);
-  return await withStore(root, (store) => {
+  return await withStore(root, args.store, (store) => {
     const found = id === 'latest' ? listTransactions(store).at(-1) : findTransaction(store, id);
     if (found === undefined) {
       throw new DebmendError(

@@ -85,19 +85,32 @@ export interface Work {
   readonly bytesRead: BigInt64Array;
 }
 
+/** The length of a path, on average of those that packages own. */
+const PATH_BYTES = 64;
+
 /**
  * Collects entries and lays them out for the threads. A path is kept once, as bytes in one array that is also the
  * hash table's key store: a hundred thousand strings in a Map would cost more than everything else together.
  */
 export class WorkList {
-  #paths: Uint8Array = new Uint8Array(1 << 20);
+  #paths: Uint8Array;
   #length = 0;
-  #offsets: Uint32Array = new Uint32Array(1 << 12);
-  #want: Uint8Array = new Uint8Array(1 << 12);
-  #expected: Uint8Array = new Uint8Array(16 << 12);
+  #offsets: Uint32Array;
+  #want: Uint8Array;
+  #expected: Uint8Array;
   #count = 0;
   /** Entry numbers plus one by the hash of their path, open addressing; at most half full. */
-  #table: Uint32Array = new Uint32Array(1 << 13);
+  #table: Uint32Array;
+
+  /** @param entries how many there will be, where that is known: growing copies everything */
+  constructor(entries = 0) {
+    const room = 1 << Math.max(12, Math.ceil(Math.log2(entries + 2)));
+    this.#paths = new Uint8Array(Math.max(1 << 20, room * PATH_BYTES));
+    this.#offsets = new Uint32Array(room);
+    this.#want = new Uint8Array(room);
+    this.#expected = new Uint8Array(16 * room);
+    this.#table = new Uint32Array(2 * room);
+  }
 
   get count(): number {
     return this.#count;

@@ -31,7 +31,7 @@ export interface CaptureOptions {
   readonly head: SnapshotHead;
   /**
    * The entries of the newest snapshot that this one is about. Those of them that are no subject any more leave it;
-   * those of others stay as they are.
+   * those of others stay as they are. Those that subjects were added with need not be among them.
    */
   readonly known: Iterable<Signature>;
   /** Whether what was seen before may be taken for unchanged by its times and size. */
@@ -78,7 +78,7 @@ export async function capture(store: Store, subjects: Subjects, options: Capture
   const started = performance.now();
   const lookedAt = Date.now();
   const { list } = subjects;
-  const known = new Map<number, Signature>();
+  const known = new Map<number, Signature>(subjects.known);
   const left: number[] = [];
   for (const signature of options.known) {
     const index = subjects.find(signature[1]);

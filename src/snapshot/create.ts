@@ -64,7 +64,7 @@ export async function createFullSnapshot(
   await addTracked(subjects, root, options.config);
   return await capture(store, subjects, {
     head: options.head,
-    known,
+    known: asBefore ? known.filter((signature) => !isOwned(signature)) : known,
     trusted: store.trusted,
     copyLimit: options.config.copyLimit,
     inline: false,
@@ -166,11 +166,15 @@ function ownedBySelection(root: Root, selection: Selection): Subjects {
   return subjects;
 }
 
+function isOwned([, , , , , , , , , , origin]: Signature): boolean {
+  return (origin & Origin.owned) !== 0;
+}
+
 /** The paths that packages owned in the snapshot before. */
 function ownedAsBefore(root: Root, known: readonly Signature[]): Subjects {
-  const subjects = new Subjects(root, new WorkList(), 'none');
-  for (const [, path, , , , , , , , , origin, , copied] of known)
-    if ((origin & Origin.owned) !== 0) subjects.add(path, Origin.owned, copied === 1);
+  const subjects = new Subjects(root, new WorkList(known.length), 'none');
+  for (const signature of known)
+    if (isOwned(signature)) subjects.addKnown(signature, Origin.owned, signature[12] === 1);
   return subjects;
 }
 

@@ -30,6 +30,8 @@ export interface OpenOptions {
    * Without it a changed boot counts as unclean.
    */
   readonly endedCleanly?: (sinceBoot: string) => Promise<boolean>;
+  /** Another place than the root's own, as a path of this host: for a root that is mounted read-only. */
+  readonly directory?: string | undefined;
   /** How long to wait for another process's write, in milliseconds. */
   readonly busyTimeout?: number;
   /** A store that this process set aside a moment ago, because it turned out to be damaged while it was in use. */
@@ -107,7 +109,7 @@ export function storeDirectory(root: Root): string {
  * was made by a newer debmend
  */
 export async function openStore(root: Root, options: OpenOptions = {}): Promise<Store> {
-  const directory = storeDirectory(root);
+  const directory = options.directory ?? storeDirectory(root);
   makePrivateDirectory(directory);
   const { default: Database } = await import('better-sqlite3');
   const open = () => new Database(join(directory, STORE_FILE), { timeout: options.busyTimeout ?? BUSY_MS });

@@ -2,6 +2,7 @@
 import { Want, type WorkList } from '../scan/work.ts';
 import type { Bytes } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
+import type { Signature } from './entries.ts';
 
 /**
  * Of which packages the manifests were read: without them, what the store knows that a manifest expects holds on.
@@ -17,6 +18,7 @@ export class Subjects {
   readonly #fromManifests: number;
   readonly #origins: number[] = [];
   readonly #copied = new Set<number>();
+  readonly #known = new Map<number, Signature>();
 
   /** @param list may hold paths already, which are then of the origin that is given */
   constructor(root: Root, list: WorkList, manifestsRead: ManifestsRead, origin = 0) {
@@ -41,6 +43,16 @@ export class Subjects {
   /** A path of this host as it is called inside the root. */
   insidePath(host: Bytes): Bytes {
     return host.slice(this.#root.prefix.length) || '/';
+  }
+
+  /** Adds the path of an entry that is known, which spares looking it up again. */
+  addKnown(signature: Signature, origin: number, copy: boolean): void {
+    this.#known.set(this.add(signature[1], origin, copy), signature);
+  }
+
+  /** The entries that subjects were added with, by their numbers in the list. */
+  get known(): ReadonlyMap<number, Signature> {
+    return this.#known;
   }
 
   find(path: Bytes): number | undefined {
