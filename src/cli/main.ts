@@ -103,6 +103,8 @@ common(snapshot.command('prune'), 'remove old snapshots, and what only they need
     process.exitCode = await (await import('./snapshot.ts')).snapshotPrune(options);
   });
 
+for (const command of snapshot.commands) stored(command);
+
 const transaction = group('transaction', 'what apt and dpkg were going to do, and did');
 common(transaction.command('list'), 'list the transactions').action(async (options: unknown) => {
   process.exitCode = await (await import('./transaction.ts')).transactionList(options);
@@ -112,6 +114,8 @@ common(transaction.command('show'), 'show one transaction')
   .action(async (id: string, options: unknown) => {
     process.exitCode = await (await import('./transaction.ts')).transactionShow(id, options);
   });
+
+for (const command of transaction.commands) stored(command);
 
 const hooks = group('hooks', 'make apt and dpkg tell debmend of what they do');
 const hookProgram = [
@@ -132,6 +136,20 @@ common(hooks.command('status'), 'say whether the fragments are in place, and wha
     process.exitCode = await (await import('./hooks.ts')).hooksStatus(options);
   });
 
+program
+  .command('watch')
+  .description(
+    'stay and look: transactions of any front end, changes to guarded files, a heartbeat, error counters',
+  )
+  .option('--root <dir>', 'the system to look at', '/')
+  .option('--json', 'print each event as a line of JSON')
+  .option('--config <file>', 'the configuration (default: /etc/debmend/config.yaml)')
+  .addHelpText('after', EXIT_HELP)
+  .showHelpAfterError('hint: debmend watch --help tells what there is')
+  .action(async (options: unknown) => {
+    process.exitCode = await (await import('./watch.ts')).watchCommand(options);
+  });
+
 /** A command that has others below it. */
 function group(name: string, description: string): Command {
   return program
@@ -139,6 +157,14 @@ function group(name: string, description: string): Command {
     .description(description)
     .addHelpText('after', EXIT_HELP)
     .showHelpAfterError(`hint: debmend ${name} --help tells what there is`);
+}
+
+/** Commands that open the store. */
+function stored(command: Command): Command {
+  return command.option(
+    '--store <dir>',
+    "another store than the root's own (default: /var/lib/debmend in the root)",
+  );
 }
 
 /** What the commands about the store have in common. */

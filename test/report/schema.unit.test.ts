@@ -1,6 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { REPORT_SCHEMA_FILE, reportSchemaText } from '../../scripts/schemas.ts';
+import {
+  INVENTORY_SCHEMA_FILE,
+  inventorySchemaText,
+  REPORT_SCHEMA_FILE,
+  reportSchemaText,
+} from '../../scripts/schemas.ts';
 import { audit } from '../../src/audit/audit.ts';
 import { FINDING_CODES } from '../../src/model/codes.ts';
 import { type Report, reportSchema } from '../../src/model/report.ts';
@@ -12,6 +17,10 @@ import { schemaMistakes } from './report-schema.ts';
 describe('schemas/report.schema.json', () => {
   it('is what the types say (npm run schemas writes it)', () => {
     expect(readFileSync(REPORT_SCHEMA_FILE, 'utf8')).toBe(reportSchemaText());
+  });
+
+  it('has a sister for what the other commands print', () => {
+    expect(readFileSync(INVENTORY_SCHEMA_FILE, 'utf8')).toBe(inventorySchemaText());
   });
 
   it('names every code', () => {
