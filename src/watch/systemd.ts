@@ -1,0 +1,14 @@
+/**
+ * Tells systemd how far the agent is (sd_notify(3)). Node has no datagram sockets of the Unix domain, so systemd's own
+ * program does it; the unit needs `NotifyAccess=all`, because it is another process that speaks.
+ */
+import { run } from '../system/run.ts';
+
+const TIMEOUT_MS = 400;
+
+/** Does nothing where nobody wants to know. Never throws. */
+export async function notifySystemd(state: 'READY=1' | 'STOPPING=1'): Promise<void> {
+  const socket = process.env['NOTIFY_SOCKET'];
+  if (socket === undefined || socket === '') return;
+  await run('systemd-notify', [state], { timeout: TIMEOUT_MS, env: { NOTIFY_SOCKET: socket } });
+}
