@@ -18,6 +18,7 @@ export const TEST_PACKAGES: readonly TestPackage[] = [
   { name: 'mmdebstrap', program: 'mmdebstrap', reason: 'builds the real Debian roots of test/lab' },
   { name: 'debsums', program: 'debsums', reason: 'a peer that audits are compared with' },
   { name: 'dpkg-dev', program: 'dpkg-source', reason: 'builds and scans small packages' },
+  { name: 'libcap2-bin', program: 'setcap', reason: 'gives a file capabilities that a snapshot has to know' },
   { name: 'e2fsprogs', program: 'mke2fs', reason: 'ext4 images, and e2fsck itself' },
   { name: 'xfsprogs', program: 'xfs_io', reason: 'xfs images, and xfs_repair itself' },
   { name: 'btrfs-progs', program: 'btrfs', reason: 'btrfs images, and btrfs check itself' },

@@ -10,12 +10,15 @@ import { run } from './run.ts';
 /** lgetxattr(2) by machine, from the kernel's tables (arch/x86/entry/syscalls, asm-generic/unistd.h). */
 const LGETXATTR: Readonly<Record<string, number>> = { x86_64: 192, aarch64: 9 };
 const TIMEOUT_MS = 60_000;
-/** An attribute of the newest revision has 24 bytes (linux/capability.h, vfs_ns_cap_data). */
+/**
+ * An attribute of the newest revision has 24 bytes (linux/capability.h, vfs_ns_cap_data). perl's syscall() takes only
+ * variables for strings that the kernel may write to, and only a number for a number.
+ */
 const READ = `
-my $call = shift; binmode STDIN; $/ = "\\0"; my $at = 0;
+my $call = 0 + shift; my $name = "security.capability"; binmode STDIN; $/ = "\\0"; my $at = 0;
 while (my $path = <STDIN>) {
   chomp $path; my $value = "\\0" x 64;
-  my $length = syscall($call, $path, "security.capability", $value, 64);
+  my $length = syscall($call, $path, $name, $value, 64);
   print $at, " ", unpack("H*", substr($value, 0, $length)), "\\n" if $length > 0;
   $at++;
 }`;
