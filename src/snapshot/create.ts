@@ -24,13 +24,15 @@ import { Entries, Origin, type Signature } from './entries.ts';
 import type { SnapshotHead } from './snapshots.ts';
 import { STORE_DIRECTORY, type Store, trustFromNow } from './store.ts';
 import { Subjects } from './subjects.ts';
-import { trackedPaths } from './tracked.ts';
+import { type TrackedPaths, trackedPaths } from './tracked.ts';
 
 export interface CreateOptions {
   readonly config: Config['snapshots'];
   /** Inside the root; dpkg's own place without it. */
   readonly admindir?: Bytes | undefined;
   readonly head: SnapshotHead;
+  /** What the tracked globs match, where somebody has looked already. */
+  readonly tracked?: TrackedPaths | undefined;
   /** Done in the transaction that writes the snapshot, and so durable with it. */
   readonly also?: ((snapshot: number, subjects: Subjects) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -61,7 +63,7 @@ export async function createFullSnapshot(
   const known = entries.signatures(!asBefore);
   const subjects = asBefore ? ownedAsBefore(root, known) : ownedByManifests(root, path);
   addDatabase(subjects, admindir);
-  await addTracked(subjects, root, options.config);
+  await addTracked(subjects, root, options);
   return await capture(store, subjects, {
     head: options.head,
     known: asBefore ? known.filter((signature) => !isOwned(signature)) : known,
@@ -116,7 +118,7 @@ export async function createTransactionSnapshot(
   }
   const inInfo = (stem: Bytes): boolean => scope.packages.has(stem.split(':', 1)[0] ?? stem);
   const trees = [
-    ...(await addTracked(subjects, root, options.config)),
+    ...(await addTracked(subjects, root, options)),
     ...addDatabase(subjects, selection.admindir, inInfo),
   ];
   const entries = new Entries(store);
@@ -210,9 +212,10 @@ function addDatabase(subjects: Subjects, admindir: Admindir, wants?: (stem: Byte
 }
 
 /** @returns directories of which everything is a subject now */
-async function addTracked(subjects: Subjects, root: Root, config: Config['snapshots']): Promise<Bytes[]> {
-  const copied = globMatcher(config.copied);
-  const { paths, trees, truncated } = await trackedPaths(root, config.tracked, config.trackedLimit);
+async function addTracked(subjects: Subjects, root: Root, options: CreateOptions): Promise<Bytes[]> {
+  const { tracked, trackedLimit, copied: globs } = options.config;
+  const copied = globMatcher(globs);
+  const { paths, trees, truncated } = options.tracked ?? (await trackedPaths(root, tracked, trackedLimit));
   for (const { path } of paths) {
     // Its own store would be known by what it knows.
     if (path === STORE_DIRECTORY || path.startsWith(`${STORE_DIRECTORY}/`)) continue;

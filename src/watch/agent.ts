@@ -93,6 +93,7 @@ export async function watch(options: WatchOptions): Promise<void> {
     await guarded.refresh().catch(failed);
   };
   let timer: NodeJS.Timeout | undefined;
+  let ready: Promise<void> | undefined;
   try {
     await heartbeat.start();
     await transactions.start();
@@ -105,7 +106,7 @@ export async function watch(options: WatchOptions): Promise<void> {
       heartbeatSeconds: config.watch.heartbeat,
       directories: transactions.directories + guarded.directories,
     });
-    await notifySystemd('READY=1');
+    ready = notifySystemd('READY=1');
     // Starting leaves a good part of the heap as garbage, and an idle process would keep it for hours.
     collectGarbage();
     timer = setInterval(() => void tick(), config.watch.sample * 1000);
@@ -118,7 +119,7 @@ export async function watch(options: WatchOptions): Promise<void> {
     await notices.close();
     await store.close();
     lock.release();
-    await stopping;
+    await Promise.all([ready, stopping]);
   }
 }
 

@@ -10,5 +10,7 @@ const TIMEOUT_MS = 400;
 export async function notifySystemd(state: 'READY=1' | 'STOPPING=1'): Promise<void> {
   const socket = process.env['NOTIFY_SOCKET'];
   if (socket === undefined || socket === '') return;
-  await run('systemd-notify', [state], { timeout: TIMEOUT_MS, env: { NOTIFY_SOCKET: socket } });
+  // By itself it waits until systemd has seen it, which a stop has no use for.
+  const args = state === 'STOPPING=1' ? ['--no-block', state] : [state];
+  await run('systemd-notify', args, { timeout: TIMEOUT_MS, env: { NOTIFY_SOCKET: socket } });
 }

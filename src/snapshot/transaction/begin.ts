@@ -14,6 +14,7 @@ import type { Captured } from '../capture.ts';
 import { Contents } from '../contents.ts';
 import { createTransactionSnapshot } from '../create.ts';
 import type { Store } from '../store.ts';
+import { trackedPaths } from '../tracked.ts';
 import { type ExaminedPackage, examinePackages, type FileList } from './archives.ts';
 import {
   listTransactions,
@@ -60,12 +61,15 @@ export async function beginRun(store: Store, root: Root, config: Config, input: 
   const id = before?.id ?? newTransactionId(store, now);
   const directory = makeTransactionDirectory(store, id);
   const index = openIndex(root, store.file(INDEX_CACHE));
-  const examined = await examinePackages(
+  const examining = examinePackages(
     root,
     input.packages,
     index,
     config.hooks.keepArchives ? join(directory, 'archives') : undefined,
   );
+  // While dpkg-deb reads the control archives.
+  const tracked = await trackedPaths(root, config.snapshots.tracked, config.snapshots.trackedLimit);
+  const examined = await examining;
   index.close();
   const run: TransactionRun = {
     at: now.toISOString(),
@@ -96,6 +100,7 @@ export async function beginRun(store: Store, root: Root, config: Config, input: 
     },
     {
       config: config.snapshots,
+      tracked,
       head: { kind: 'before', scope: 'transaction', transaction: id, sealed: true },
       also: (snapshot, subjects) => {
         keepFileLists(store, id, examined);
