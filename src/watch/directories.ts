@@ -8,8 +8,10 @@
  */
 import { type FSWatcher as PlainWatcher, readdirSync, watch as watchPlainly } from 'node:fs';
 import type { FSWatcher } from 'chokidar';
+import { bytesFromText } from '../system/bytes.ts';
 import { errnoOf } from '../system/errors.ts';
 import { collectGarbage } from '../system/memory.ts';
+import { lookAt } from './look.ts';
 
 /** Directories that one chokidar watches and that are added together. */
 const TOGETHER = 8;
@@ -40,6 +42,8 @@ export class Directories {
   readonly #watched = new Map<string, FSWatcher | PlainWatcher>();
   /** Each chokidar with the number of directories that it still watches. */
   readonly #watchers = new Map<FSWatcher, number>();
+  /** Of each chokidar that is not ready yet, what is called when it will not be waited for any more. */
+  readonly #ready = new Map<FSWatcher, () => void>();
   readonly #closing = new Set<Promise<void>>();
   #closed = false;
   #children = 0;
@@ -86,6 +90,7 @@ export class Directories {
         const { watchedPath } = details as { watchedPath: string };
         this.#name(watchedPath, String(name), event === 'rename');
       });
+      const failed = new Set<string>();
       watcher.on('error', (thrown) => {
         const error = thrown instanceof Error ? thrown : new Error(String(thrown));
         const errno = errnoOf(error);
@@ -93,13 +98,24 @@ export class Directories {
           limited = true;
           // It names the directory that could not be had (node:fs, watch).
           const path = 'path' in error ? String(error.path) : '';
-          if (this.#release(path)) unwatched.push(path);
+          if (this.#watched.get(path) === watcher) failed.add(path);
         }
         this.#events.onError(error, errno);
       });
-      await new Promise<void>((resolve) => {
-        watcher.on('ready', resolve);
-      });
+      // One that is closed meanwhile, because all that it watches went away, is never ready.
+      const ready = Promise.withResolvers<void>();
+      this.#ready.set(watcher, ready.resolve);
+      watcher.on('ready', ready.resolve);
+      await ready.promise;
+      this.#ready.delete(watcher);
+      for (const directory of failed) if (this.#release(directory)) unwatched.push(directory);
+      // What went away meanwhile chokidar would wait for, by looking at everything beside it.
+      for (const directory of roots)
+        if (
+          this.#watched.get(directory) === watcher &&
+          lookAt(bytesFromText(directory))?.isDirectory() !== true
+        )
+          this.#release(directory);
       this.#collect(roots);
     }
     for (const directory of plain) {
@@ -137,6 +153,7 @@ export class Directories {
     }
     // What it was told to forget it would remember for ever.
     this.#watchers.delete(watcher);
+    this.#ready.get(watcher)?.();
     const closing = watcher.close().finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
     return true;
@@ -158,7 +175,9 @@ export class Directories {
       this.#watched.set(directory, watcher);
       return true;
     } catch (error) {
-      this.#events.onError(error instanceof Error ? error : new Error(String(error)), errnoOf(error));
+      const errno = errnoOf(error);
+      if (errno === 'ENOENT' || errno === 'ENOTDIR') return true; // it went away
+      this.#events.onError(error instanceof Error ? error : new Error(String(error)), errno);
       return false;
     }
   }

@@ -29,6 +29,8 @@ const PATIENCE_MS = 2000;
 const RETRY_MS = 2000;
 /** Paths that are looked at together; then whatever else waits has its turn. */
 const BATCH = 500;
+/** How often a tree that goes on growing is walked; sooner or later its own watches tell of the rest. */
+const WALKS = 10;
 /** Paths that may wait; of more only the directories are remembered. */
 const WAITING_LIMIT = 5000;
 /** A burst of so many events: the kernel may have dropped some (inotify(7), 16,384 at once), and much is garbage now. */
@@ -109,14 +111,14 @@ export class Guarded {
   /** Looks whether the guarded directories are still the ones that are watched: one may have been mounted over. */
   async refresh(): Promise<void> {
     // A new one each time: a Root remembers what it saw.
-    const root = new Root(bufferOf(this.#options.root.path).toString('utf8'));
+    const root = new Root(textOf(this.#options.root.path));
     const before = new Map(this.#guards.map((guard) => [guard.base, guard.identity]));
     this.#guards = resolveGuards(root, this.#options.globs);
     const fresh = this.#guards.filter(({ base, identity }) => before.get(base) !== identity);
-    const wanted = new Set<string>();
-    for (const { host, deep } of fresh)
-      for (const directory of directoriesBelow(bufferOf(host).toString('utf8'), deep)) wanted.add(directory);
-    await this.#watch([...wanted]);
+    const flat = fresh.filter(({ deep }) => !deep).map(({ host }) => textOf(host));
+    const deep = fresh.filter((guard) => guard.deep).map(({ host }) => textOf(host));
+    await this.#watchBelow(deep);
+    await this.#watch(flat.filter((host) => !this.#directories.has(host)));
     // What changed while nobody watched; the first time that is an audit's business.
     if (before.size > 0) for (const { inside } of fresh) this.#wait(inside, true);
   }
@@ -179,10 +181,25 @@ export class Guarded {
     while (this.#fresh.size > 0 && !this.#closed) {
       const fresh = new Map(this.#fresh);
       this.#fresh.clear();
-      const below = [...fresh.keys()].flatMap((host) => directoriesBelow(host, true));
-      await this.#watch([...new Set(below)]);
+      await this.#watchBelow([...fresh.keys()]);
       // What came into one before it was watched was not reported.
       for (const inside of fresh.values()) this.#wait(inside, true);
+    }
+  }
+
+  /** Watches directories and all below them, those too that are made while this goes on. */
+  async #watchBelow(hosts: readonly string[]): Promise<void> {
+    let left = new Set(hosts.flatMap((host) => directoriesBelow(host, true)));
+    // One that is made between the walk and the watch of its parent is reported by nobody, so the walk is repeated.
+    for (
+      let walks = 0;
+      walks < WALKS && left.size > 0 && !this.#closed && this.#limit === undefined;
+      walks += 1
+    ) {
+      await this.#watch([...left]);
+      left = new Set(
+        hosts.flatMap((host) => directoriesBelow(host, true)).filter((host) => !this.#directories.has(host)),
+      );
     }
   }
 
@@ -330,6 +347,10 @@ function ownedEntries(entries: Entries, path: Bytes, below: boolean): Entry[] {
     if (!below && name.lastIndexOf('/') !== path.length - 1) return [];
     return entries.byId(id) ?? [];
   });
+}
+
+function textOf(host: Bytes): string {
+  return bufferOf(host).toString('utf8');
 }
 
 function isGuardable(kind: number, origin: number): boolean {

@@ -55,15 +55,13 @@ diskTest("a real filesystem's errors are counted, described, and wiped by fsck",
   expect(ours().uuid).toBe(fresh.uuid);
   // They outlast the mount, but no check.
   disk.sync();
-  spawnSync('umount', [disk.directory]);
-  const again = (): Ext4Counters => {
-    spawnSync('mount', ['-t', 'ext4', '-o', 'loop', disk.image, disk.directory]);
-    return ours();
-  };
-  expect(again()).toMatchObject({ uuid: fresh.uuid, errors: 2 });
-  spawnSync('umount', [disk.directory]);
-  await until(() => spawnSync('e2fsck', ['-fy', disk.image]).status !== 8);
-  expect(again()).toMatchObject({ uuid: fresh.uuid, errors: 0, last: undefined });
+  disk.cut();
+  disk.restore();
+  expect(ours()).toMatchObject({ uuid: fresh.uuid, errors: 2 });
+  disk.cut();
+  expect(spawnSync('e2fsck', ['-fy', disk.image]).status).toBeLessThan(2);
+  disk.restore();
+  expect(ours()).toMatchObject({ uuid: fresh.uuid, errors: 0, last: undefined });
 });
 
 it('reads what a kernel says of an inode and a block, and tolerates one that says less', () => {
