@@ -7,13 +7,13 @@
  */
 import { createHash } from 'node:crypto';
 import { lstatSync } from 'node:fs';
-import { matchesGlob } from 'node:path';
 import type { Config } from '../config/settings.ts';
 import type { Admindir } from '../dpkg/admindir.ts';
 import { openAdmindir } from '../dpkg/admindir.ts';
 import { DEFAULT_ADMINDIR, databaseStamp, readDatabase, readManifest } from '../dpkg/database.ts';
 import { readSelection, type Selection } from '../dpkg/selection.ts';
 import { Expectations } from '../manifest/expectations.ts';
+import { globPattern } from '../scan/glob-pattern.ts';
 import type { ScanProgress } from '../scan/scan.ts';
 import { WorkList } from '../scan/work.ts';
 import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
@@ -229,18 +229,18 @@ async function addTracked(subjects: Subjects, root: Root, options: CreateOptions
 export function globMatcher(globs: readonly string[]): (path: Bytes) => boolean {
   const exact = new Set<Bytes>();
   const trees: Bytes[] = [];
-  const others: string[] = [];
+  const others: RegExp[] = [];
   for (const glob of globs) {
     const bytes = bytesFromText(glob);
     const tree = bytes.endsWith('/**') ? bytes.slice(0, -2) : undefined;
-    if (/[*?[\]{}()!+@\\]/.test(tree ?? bytes)) others.push(glob);
+    if (/[*?[\]{}()!+@\\]/.test(tree ?? bytes)) others.push(globPattern(bytes));
     else if (tree === undefined) exact.add(bytes);
     else trees.push(tree);
   }
   return (path) =>
     exact.has(path) ||
     trees.some((tree) => path.startsWith(tree) || `${path}/` === tree) ||
-    others.some((glob) => matchesGlob(path, glob));
+    others.some((pattern) => pattern.test(path));
 }
 
 /** Identity, size and times of every file that says which paths packages own; one line of SHA-256. */

@@ -418,6 +418,7 @@ describe('globs of paths that are copied', () => {
     ['/var/*.dat', '/var/a.dat', true],
     ['/var/*.dat', '/var/b/a.dat', false],
     ['/srv/{a,b}/**', '/srv/b/c/d', true],
+    ['/srv/*/conf', '/srv/.hidden/conf', true],
   ])('%s and %s: %s', (glob, path, expected) => {
     expect(globMatcher([glob])(path)).toBe(expected);
   });

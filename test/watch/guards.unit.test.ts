@@ -1,8 +1,9 @@
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
+import { globPattern } from '../../src/scan/glob-pattern.ts';
 import { bytesFromText } from '../../src/system/bytes.ts';
 import { Root } from '../../src/system/root.ts';
-import { directoriesBelow, globPattern, resolveGuards } from '../../src/watch/guards.ts';
+import { directoriesBelow, resolveGuards } from '../../src/watch/guards.ts';
 import { type TinyRoot, tinyRoot } from '../cli/tiny-root.ts';
 
 describe('a glob', () => {
