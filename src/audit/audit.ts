@@ -5,6 +5,7 @@
 
 import { aptProblems } from '../dpkg/apt-state.ts';
 import { type Database, databaseStamp, readDatabase, readManifest } from '../dpkg/database.ts';
+import { refuseWhileLocked } from '../dpkg/locked.ts';
 import { displayName, type Package } from '../dpkg/package.ts';
 import type { DatabaseProblem } from '../dpkg/problem.ts';
 import { Expectations } from '../manifest/expectations.ts';
@@ -16,7 +17,6 @@ import { type ScanProgress, scan } from '../scan/scan.ts';
 import { inspectStore } from '../snapshot/inspect.ts';
 import { type Bytes, compareBytes } from '../system/bytes.ts';
 import { DebmendError } from '../system/errors.ts';
-import { findLockHolder } from '../system/locks.ts';
 import { readMounts } from '../system/mounts.ts';
 import type { Root } from '../system/root.ts';
 import { judgeArchives } from './archives.ts';
@@ -61,6 +61,9 @@ export interface AuditResult {
   readonly transaction: Transaction | undefined;
 }
 
+const LOCKED_HINT =
+  'wait until it has ended; --ignore-lock audits all the same, and reports what is half-way as damage';
+
 /** In names of directories these make it worth a look (dpkg/temporary-names.ts). */
 const MARKERS = ['.dpkg-', '.ucf-'] as const;
 
@@ -73,7 +76,7 @@ const MARKERS = ['.dpkg-', '.ucf-'] as const;
 export async function audit(options: AuditOptions): Promise<AuditResult> {
   const { root } = options;
   const database = readDatabase(root, options.admindir);
-  if (!options.ignoreLock) refuseWhileLocked(database);
+  if (!options.ignoreLock) refuseWhileLocked(database.admindir.host, 'auditing', LOCKED_HINT);
   const accepts = acceptsOf(options.scope, database.packages, database.native);
   const privileged = process.geteuid?.() === 0;
 
@@ -146,21 +149,6 @@ function databaseProblems(root: Root, database: Database, accepts: Accepts): Dat
   const concerns = ({ package: name, file }: DatabaseProblem): boolean =>
     accepts.everything || (accepts.path(file) && (name === undefined || wanted.has(name)));
   return [...database.problems, ...(accepts.everything ? aptProblems(root) : [])].filter(concerns);
-}
-
-function refuseWhileLocked(database: Database): void {
-  const { host } = database.admindir;
-  const holder = findLockHolder([`${host}/lock-frontend`, `${host}/lock`]);
-  if (holder === undefined) return;
-  const who =
-    holder.pid === undefined
-      ? 'another process'
-      : `process ${holder.pid}${holder.command === undefined ? '' : ` (${holder.command})`}`;
-  throw new DebmendError(
-    'locked',
-    `auditing while ${who} holds ${holder.file}`,
-    'wait until it has ended; --ignore-lock audits all the same, and reports what is half-way as damage',
-  );
 }
 
 function refuseWhenChanged(database: Database): void {

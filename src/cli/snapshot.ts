@@ -1,5 +1,7 @@
 /** `debmend snapshot`: parse, call, render. */
 import { loadConfig } from '../config/config.ts';
+import { DEFAULT_ADMINDIR } from '../dpkg/database.ts';
+import { refuseWhileLocked } from '../dpkg/locked.ts';
 import type { Inventory } from '../model/inventory.ts';
 import { pathToText } from '../model/path-text.ts';
 import { changeLines, entryTable, inventory, snapshotTable } from '../report/inventory.ts';
@@ -17,7 +19,6 @@ import type { Store } from '../snapshot/store.ts';
 import { listTransactions } from '../snapshot/transaction/record.ts';
 import { bytesFromText } from '../system/bytes.ts';
 import { DebmendError } from '../system/errors.ts';
-import { findLockHolder } from '../system/locks.ts';
 import type { Root } from '../system/root.ts';
 import { diskFilesystems, syncFilesystems } from '../system/sync.ts';
 import { EXIT } from './exit-codes.ts';
@@ -40,7 +41,7 @@ export async function snapshotCreate(options: unknown): Promise<number> {
   const args = options as Common & { ignoreLock?: boolean };
   const root = openRoot(args.root);
   const { snapshots: config } = await loadConfig(args.config);
-  if (args.ignoreLock !== true) refuseWhileLocked(root);
+  if (args.ignoreLock !== true) refuseLocked(root);
   const interruption = new AbortController();
   const interrupt = () => interruption.abort();
   process.once('SIGINT', interrupt);
@@ -175,14 +176,9 @@ function newest(store: Store): Snapshot {
   );
 }
 
-function refuseWhileLocked(root: Root): void {
-  const admindir = root.resolveDirectory('/var/lib/dpkg');
+function refuseLocked(root: Root): void {
+  const admindir = root.resolveDirectory(DEFAULT_ADMINDIR);
   if (admindir.kind === 'unreachable') return; // reading the database says so
-  const holder = findLockHolder([`${admindir.host}/lock-frontend`, `${admindir.host}/lock`]);
-  if (holder === undefined) return;
-  throw new DebmendError(
-    'locked',
-    `taking a snapshot while ${holder.pid === undefined ? 'another process' : `process ${holder.pid}`} holds ${holder.file}`,
-    'wait until it has ended; --ignore-lock takes it all the same, half-way as things are',
-  );
+  const hint = 'wait until it has ended; --ignore-lock takes it all the same, half-way as things are';
+  refuseWhileLocked(admindir.host, 'taking a snapshot', hint);
 }
