@@ -2,7 +2,8 @@
  * The control archive of a .deb (deb(5), deb-control(5)): what dpkg will put into its database, read before it does.
  */
 import type { Bytes } from '../system/bytes.ts';
-import { archiveUnreadable, TarParser, unpack } from './deb.ts';
+import { readControlMember } from './control-member.ts';
+import { archiveUnreadable, type TarEntry, TarParser, unpack } from './deb.ts';
 import { parseDeb822 } from './deb822.ts';
 import { parseMd5sums } from './manifest.ts';
 import { MULTI_ARCH, type MultiArch } from './package.ts';
@@ -43,8 +44,14 @@ const WANTED: ReadonlySet<Bytes> = new Set(['/control', '/md5sums', '/conffiles'
  * @throws DebmendError `archive-unreadable` when dpkg-deb fails, its output ends early, or it names no package
  */
 export async function readControlArchive(file: string): Promise<ControlArchive> {
-  const parser = new TarParser(({ path, size }) => WANTED.has(path) && size <= MAX_MEMBER_BYTES);
-  await unpack(file, '--ctrl-tarfile', parser);
+  const wants = ({ path, size }: TarEntry): boolean => WANTED.has(path) && size <= MAX_MEMBER_BYTES;
+  let parser = new TarParser(wants);
+  const member = readControlMember(file);
+  if (member !== undefined) parser.push(member);
+  if (!parser.ended) {
+    parser = new TarParser(wants);
+    await unpack(file, '--ctrl-tarfile', parser);
+  }
   const control = parseControlArchive(parser);
   if (control === undefined) throw archiveUnreadable(file, 'its control file names no package and version');
   const large = parser.entries.find(({ path, size }) => WANTED.has(path) && size > MAX_MEMBER_BYTES);

@@ -18,6 +18,8 @@ export interface TarEntry {
   readonly gid: number;
   /** Bytes; 0 for everything but files. */
   readonly size: number;
+  /** Seconds since the epoch. */
+  readonly mtime: number;
   /** Of links: where they point. Of hard links: the absolute path of the file. */
   readonly target: Bytes;
 }
@@ -159,6 +161,7 @@ export class TarParser {
       uid: number(block, 108, 8),
       gid: number(block, 116, 8),
       size: type === 'file' ? size : 0,
+      mtime: number(block, 136, 12),
       target: type === 'hard-link' ? absolute(target) : target,
     };
     this.entries.push(entry);

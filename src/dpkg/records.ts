@@ -191,7 +191,7 @@ function mergeUpdate(
  * The key whose record an update replaces. The only instance of a package is replaced whatever its architecture, unless
  * both can be installed beside others (lib/dpkg/parse.c, parse_find_pkg_slot).
  */
-function slotOf(packages: ReadonlyMap<Bytes, Package>, update: Package): Bytes {
+export function slotOf(packages: ReadonlyMap<Bytes, Package>, update: Package): Bytes {
   const key = qualifiedName(update);
   const instances = [...packages].filter(
     ([, pkg]) => pkg.name === update.name && pkg.state !== 'not-installed',

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { DebmendError } from '../system/errors.ts';
-import type { Phase, WorkerAnswer, WorkerData } from './worker.ts';
+import type { Phase, Task, WorkerAnswer } from './worker.ts';
 
 /** Read depth on a cold disk; beyond it a virtual disk gained a tenth, and each thread costs 10 MB. */
 const MAX_THREADS = 6;
@@ -23,19 +23,26 @@ const LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 256 };
 const WORKER = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
 
 export class Pool {
-  readonly #data: WorkerData;
+  #task: Task | undefined;
   readonly #workers: Worker[] = [];
   readonly #failed = Promise.withResolvers<never>();
   readonly #processors = availableParallelism();
 
-  constructor(data: WorkerData) {
-    this.#data = data;
+  /** Starts the threads; while they load what they need, there is time to make the list of their work. */
+  constructor() {
     this.#failed.promise.catch(() => {}); // it is raced in every phase; between phases no one waits
     for (let i = 0; i < Math.min(this.#processors, MAX_THREADS); i += 1) this.#add();
   }
 
+  /** Says what the work is; before the first phase. */
+  give(task: Task): void {
+    this.#task = task;
+    for (const worker of this.#workers) worker.postMessage(task);
+  }
+
   #add(): Worker {
-    const worker = new Worker(WORKER, { workerData: this.#data, resourceLimits: LIMITS });
+    const worker = new Worker(WORKER, { resourceLimits: LIMITS });
+    if (this.#task !== undefined) worker.postMessage(this.#task);
     worker.on('error', (error) => {
       this.#failed.reject(
         new DebmendError(

@@ -10,7 +10,7 @@ import { planReading } from './order.ts';
 import type { Pool } from './pool.ts';
 import { readEntries } from './read.ts';
 import { Control, type Work, type WorkList } from './work.ts';
-import type { WorkerData } from './worker.ts';
+import type { Task } from './worker.ts';
 
 export interface ScanProgress {
   readonly phase: 'looking' | 'reading';
@@ -26,6 +26,8 @@ export interface ScanOptions {
   readonly markers: readonly string[];
   /** Starts no threads for looking, however many entries there are: a hook is over before they have started. */
   readonly inline?: boolean | undefined;
+  /** Threads that were started already (startThreads); they end with the scan. */
+  readonly threads?: Pool | undefined;
   /** Called between looking and reading: what `want` says then decides what is read. */
   readonly choose?: ((work: Work) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -41,7 +43,7 @@ export interface Scan {
 }
 
 /** Below this many entries threads would cost more than they gain (starting one takes 30 ms). */
-const INLINE_ENTRIES = 1500;
+export const INLINE_ENTRIES = 1500;
 /** And below this much content. */
 const INLINE_BYTES = 16 * 1024 * 1024;
 const PROGRESS_MS = 100;
@@ -55,8 +57,9 @@ export async function scan(list: WorkList, options: ScanOptions): Promise<Scan> 
   const work = list.layOut();
   const cancel = () => Atomics.store(work.control, Control.cancelled, 1);
   options.signal?.addEventListener('abort', cancel, { once: true });
-  const data = { work, md5: options.md5, xxh64: options.xxh64, markers: options.markers };
-  let pool: Pool | undefined;
+  const { md5, xxh64, markers } = options;
+  const task: Task = { kind: 'task', work, md5, xxh64, markers };
+  let pool = options.threads;
   try {
     if (options.signal?.aborted) cancel();
     let inline: ReaderOptions | undefined;
@@ -64,8 +67,9 @@ export async function scan(list: WorkList, options: ScanOptions): Promise<Scan> 
       const xxh64 = options.xxh64 ? await (await import('./xxh64.ts')).loadXxh64() : undefined;
       inline = { md5: options.md5, lanes: false, xxh64, markers: options.markers };
     } else {
-      collectGarbage();
-      pool = await startPool(data);
+      if (pool === undefined) collectGarbage();
+      pool ??= await startThreads();
+      pool.give(task);
     }
 
     const named = await watched(options, 'looking', work, work.count, async () => {
@@ -78,11 +82,17 @@ export async function scan(list: WorkList, options: ScanOptions): Promise<Scan> 
     options.choose?.(work);
     if (!options.md5 && !options.xxh64) return { work, named, bytesRead: 0 };
     const plan = planReading(work);
+    // Nothing changed since the last snapshot: the threads need not get ready for it.
+    if (plan.count === 0) return { work, named, bytesRead: 0 };
     Atomics.store(work.control, Control.cursor, 0);
     await watched(options, 'reading', work, plan.bytes, async () => {
       if (inline !== undefined && plan.bytes < INLINE_BYTES) readEntries(work, plan.count, inline);
       else {
-        pool ??= await startPool(data);
+        if (inline !== undefined) {
+          pool ??= await startThreads();
+          pool.give(task);
+        }
+        if (pool === undefined) return;
         await pool.run({ kind: 'read', toRead: plan.count }, true);
       }
     });
@@ -95,10 +105,13 @@ export async function scan(list: WorkList, options: ScanOptions): Promise<Scan> 
   }
 }
 
-/** Loaded only here: most runs of a hook need no threads, and no module for them. */
-async function startPool(data: WorkerData): Promise<Pool> {
+/**
+ * Starts threads for a scan, which ends them; without one they have to be closed. Loaded only here: most runs of a hook
+ * need no threads, and no module for them.
+ */
+export async function startThreads(): Promise<Pool> {
   const { Pool } = await import('./pool.ts');
-  return new Pool(data);
+  return new Pool();
 }
 
 function throwIfInterrupted(signal: AbortSignal | undefined): void {

@@ -102,14 +102,46 @@ export class WorkList {
   /** Entry numbers plus one by the hash of their path, open addressing; at most half full. */
   #table: Uint32Array;
 
-  /** @param entries how many there will be, where that is known: growing copies everything */
-  constructor(entries = 0) {
+  /**
+   * @param entries how many there will be, where that is known: growing copies everything
+   * @param paths where their bytes go
+   */
+  constructor(entries = 0, paths?: Uint8Array) {
     const room = 1 << Math.max(12, Math.ceil(Math.log2(entries + 2)));
-    this.#paths = new Uint8Array(Math.max(1 << 20, room * PATH_BYTES));
+    this.#paths = paths ?? new Uint8Array(Math.max(1 << 20, room * PATH_BYTES));
     this.#offsets = new Uint32Array(room);
     this.#want = new Uint8Array(room);
     this.#expected = new Uint8Array(16 * room);
     this.#table = new Uint32Array(2 * room);
+  }
+
+  /**
+   * A list of paths that are laid out already, of which no two are the same.
+   *
+   * @param paths become the list's own; with shared memory behind them they are not copied for the threads either
+   * @param offsets where each path begins in `paths`; one more than paths
+   * @param hashes hashOf of each path
+   */
+  static of(
+    paths: Uint8Array,
+    offsets: Uint32Array,
+    hashes: Uint32Array,
+    count: number,
+    want: number,
+  ): WorkList {
+    // With room: what is added to it should not make it grow, which would hash every path.
+    const list = new WorkList(count + (count >> 3), paths);
+    list.#length = offsets[count] ?? 0;
+    list.#offsets.set(offsets.subarray(0, count + 1));
+    list.#want.fill(want, 0, count);
+    list.#count = count;
+    const mask = list.#table.length - 1;
+    for (let index = 0; index < count; index += 1) {
+      let slot = (hashes[index] ?? 0) & mask;
+      while (list.#table[slot] !== 0) slot = (slot + 1) & mask;
+      list.#table[slot] = index + 1;
+    }
+    return list;
   }
 
   get count(): number {
@@ -149,9 +181,8 @@ export class WorkList {
   /** The path of an entry. */
   path(index: number): Bytes {
     const from = this.#offsets[index] ?? 0;
-    return Buffer.from(this.#paths.buffer, from, (this.#offsets[index + 1] ?? from) - from).toString(
-      'latin1',
-    );
+    const length = (this.#offsets[index + 1] ?? from) - from;
+    return Buffer.from(this.#paths.buffer, this.#paths.byteOffset + from, length).toString('latin1');
   }
 
   /** The number of the entry for a path, if it has one. */
@@ -213,7 +244,10 @@ export class WorkList {
     const count = this.count;
     const work: Work = {
       count,
-      paths: shared(this.#paths, (buffer) => new Uint8Array(buffer), this.#length),
+      paths:
+        this.#paths.buffer instanceof SharedArrayBuffer
+          ? this.#paths
+          : shared(this.#paths, (buffer) => new Uint8Array(buffer), this.#length),
       offsets: shared(this.#offsets, (buffer) => new Uint32Array(buffer), count + 1),
       want: shared(this.#want, (buffer) => new Uint8Array(buffer), count),
       expected: shared(this.#expected, (buffer) => new Uint8Array(buffer), 16 * count),
@@ -242,7 +276,7 @@ export class WorkList {
 }
 
 /** FNV-1a over the path's bytes. */
-function hashOf(path: Bytes): number {
+export function hashOf(path: Bytes): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < path.length; i += 1) hash = Math.imul(hash ^ path.charCodeAt(i), 0x01000193);
   return hash ^ (hash >>> 15);
@@ -273,7 +307,7 @@ const NIBBLE = Uint8Array.from({ length: 128 }, (_, code) => {
 
 /** Reads the paths of a list of work; one a thread, because it keeps a view of the shared memory. */
 export function pathReader(work: Work): (index: number) => Bytes {
-  const all = Buffer.from(work.paths.buffer);
+  const all = Buffer.from(work.paths.buffer, work.paths.byteOffset, work.paths.byteLength);
   return (index) => all.toString('latin1', work.offsets[index] ?? 0, work.offsets[index + 1] ?? 0);
 }
 

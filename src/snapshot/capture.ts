@@ -7,6 +7,7 @@
  * snapshot whole or none of it (I4).
  */
 import { constants as os } from 'node:os';
+import type { Pool } from '../scan/pool.ts';
 import { type ScanProgress, scan } from '../scan/scan.ts';
 import { Kind, Want, type Work } from '../scan/work.ts';
 import { loadXxh64 } from '../scan/xxh64.ts';
@@ -14,15 +15,8 @@ import type { Bytes } from '../system/bytes.ts';
 import { readCapabilities } from '../system/capabilities.ts';
 import { Contents } from './contents.ts';
 import { type Change, Entries, type Entry, type EntryState, Flag, type Signature } from './entries.ts';
-import {
-  isSame,
-  isUnchanged,
-  lookedState,
-  readCopy,
-  readTarget,
-  sameBytes,
-  scannedContent,
-} from './observe.ts';
+import { isSame, lookedState, readCopy, readTarget, sameBytes, scannedContent } from './observe.ts';
+import { followPack } from './pack.ts';
 import { finishSnapshot, insertSnapshot, newestSnapshot, type SnapshotHead } from './snapshots.ts';
 import type { Store } from './store.ts';
 import type { Subjects } from './subjects.ts';
@@ -40,6 +34,8 @@ export interface CaptureOptions {
   readonly copyLimit: number;
   /** Whether it has to be over in a moment: then no threads are started for looking. */
   readonly inline: boolean;
+  /** Threads that were started already; they end with the capture. */
+  readonly threads?: Pool | undefined;
   /** Done in the transaction that writes the snapshot, and so durable with it. */
   readonly also?: ((snapshot: number, subjects: Subjects) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -75,10 +71,10 @@ interface Observation {
  * @throws DebmendError `interrupted`, `scan-failed`; an error of SQLite
  */
 export async function capture(store: Store, subjects: Subjects, options: CaptureOptions): Promise<Captured> {
-  const started = performance.now();
+  const started = process.hrtime.bigint(); // performance.now() loads a module, for 3 ms
   const lookedAt = Date.now();
   const { list } = subjects;
-  const known = new Map<number, Signature>(subjects.known);
+  const { known } = subjects;
   const left: number[] = [];
   for (const signature of options.known) {
     const index = subjects.find(signature[1]);
@@ -92,11 +88,11 @@ export async function capture(store: Store, subjects: Subjects, options: Capture
     xxh64: true,
     markers: [],
     inline: options.inline,
+    threads: options.threads,
     choose: (work) => {
       for (let index = 0; index < work.count; index += 1) {
-        const before = known.get(index);
-        const same = options.trusted && before !== undefined && isUnchanged(work, index, before);
-        if (same && !expectsOther(subjects, work, index, before)) unchanged[index] = 1;
+        const same = options.trusted && known.isUnchanged(work, index);
+        if (same && !expectsOther(subjects, work, index)) unchanged[index] = 1;
         const read = unchanged[index] === 0 && !isCopied(subjects, work, index, options);
         work.want[index] = read
           ? (work.want[index] ?? 0) | Want.content
@@ -116,21 +112,21 @@ export async function capture(store: Store, subjects: Subjects, options: Capture
   let filesRead = 0;
   let { bytesRead } = scanned;
   for (let index = 0; index < work.count; index += 1) {
-    const signature = known.get(index);
+    const id = known.id(index);
     const origin = subjects.originOf(index);
     if (unchanged[index] === 1) {
-      if (signature !== undefined && signature[10] !== origin) {
-        const entry = entries.byId(signature[0]);
+      if (known.origin(index) !== origin) {
+        const entry = entries.byId(id);
         if (entry !== undefined) changes.push({ kind: 'touched', id: entry.id, state: { ...entry, origin } });
       }
       continue;
     }
     if (work.kind[index] === Kind.unknown) {
       if (!isMissing(work.errno[index] ?? 0)) unreadable.push(subjects.pathOf(index));
-      else if (signature !== undefined) changes.push({ kind: 'gone', id: signature[0] });
+      else if (id !== 0) changes.push({ kind: 'gone', id });
       continue;
     }
-    const before = signature === undefined ? undefined : entries.byId(signature[0]);
+    const before = id === 0 ? undefined : entries.byId(id);
     const expected = list.expects(index)
       ? Buffer.from(work.expected.subarray(index * 16, index * 16 + 16))
       : null;
@@ -160,6 +156,7 @@ export async function capture(store: Store, subjects: Subjects, options: Capture
   const touched: Bytes[] = [];
   const counts = { added: 0, changed: 0, gone: 0, touched: 0 };
   const write = store.db.transaction((): number => {
+    store.changed.clear();
     const entriesBefore = newestSnapshot(store)?.entries ?? 0;
     const snapshot = insertSnapshot(store, options.head);
     for (const { path, before, state, copy } of observations) {
@@ -178,9 +175,10 @@ export async function capture(store: Store, subjects: Subjects, options: Capture
       changed: counts.added + counts.changed + counts.gone,
       filesRead,
       bytesRead,
-      seconds: (performance.now() - started) / 1000,
+      seconds: Number(process.hrtime.bigint() - started) / 1e9,
     });
     options.also?.(snapshot, subjects);
+    followPack(store, snapshot, store.changed);
     return snapshot;
   });
   const snapshot = write.immediate();
@@ -196,12 +194,12 @@ function isCopied(subjects: Subjects, work: Work, index: number, options: Captur
 }
 
 /** Whether the manifest now expects another content than the one that the entry was held against. */
-function expectsOther(subjects: Subjects, work: Work, index: number, known: Signature): boolean {
-  if (!subjects.isManifestKnown(index) || known[2] !== Kind.file) return false;
+function expectsOther(subjects: Subjects, work: Work, index: number): boolean {
+  if (!subjects.isManifestKnown(index) || subjects.known.kind(index) !== Kind.file) return false;
   const expected = subjects.list.expects(index)
     ? Buffer.from(work.expected.buffer, work.expected.byteOffset + index * 16, 16)
     : null;
-  return !sameBytes(known[13] ?? null, expected);
+  return !sameBytes(subjects.known.md5(index), expected);
 }
 
 function isMissing(errno: number): boolean {

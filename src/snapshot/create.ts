@@ -14,14 +14,17 @@ import { DEFAULT_ADMINDIR, databaseStamp, readDatabase, readManifest } from '../
 import { readSelection, type Selection } from '../dpkg/selection.ts';
 import { Expectations } from '../manifest/expectations.ts';
 import { globPattern } from '../scan/glob-pattern.ts';
-import type { ScanProgress } from '../scan/scan.ts';
-import { WorkList } from '../scan/work.ts';
+import type { Pool } from '../scan/pool.ts';
+import { INLINE_ENTRIES, type ScanProgress, startThreads } from '../scan/scan.ts';
+import { Want, WorkList } from '../scan/work.ts';
 import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
 import { DebmendError } from '../system/errors.ts';
 import type { Root } from '../system/root.ts';
 import { type Captured, capture } from './capture.ts';
 import { Entries, Origin, type Signature } from './entries.ts';
-import type { SnapshotHead } from './snapshots.ts';
+import { firstColumns, Known } from './known.ts';
+import { readPack, signatureAt, writePack } from './pack.ts';
+import { newestSnapshot, type SnapshotHead } from './snapshots.ts';
 import { STORE_DIRECTORY, type Store, trustFromNow } from './store.ts';
 import { Subjects } from './subjects.ts';
 import { type TrackedPaths, trackedPaths } from './tracked.ts';
@@ -54,22 +57,39 @@ export async function createFullSnapshot(
   root: Root,
   options: CreateOptions,
 ): Promise<Captured> {
+  // They load what they need while the list of their work is made. How long that one will be nobody knows of a first one.
+  const threads = (newestSnapshot(store)?.entries ?? 0) > INLINE_ENTRIES ? await startThreads() : undefined;
+  try {
+    return await captureFull(store, root, options, threads);
+  } finally {
+    await threads?.close();
+  }
+}
+
+async function captureFull(
+  store: Store,
+  root: Root,
+  options: CreateOptions,
+  threads: Pool | undefined,
+): Promise<Captured> {
   const path = options.admindir ?? DEFAULT_ADMINDIR;
   const admindir = openAdmindir(root, path);
   const before = databaseStamp(admindir);
   const stamp = manifestStamp(admindir);
   const entries = new Entries(store);
   const asBefore = store.trusted && store.get(MANIFEST_STAMP) === stamp;
-  const known = entries.signatures(!asBefore);
-  const subjects = asBefore ? ownedAsBefore(root, known) : ownedByManifests(root, path);
+  const { subjects, known } =
+    (asBefore ? ownedAsPacked(store, root, entries) : undefined) ??
+    (asBefore ? ownedAsBefore(store, root, entries) : ownedByManifests(root, path, entries));
   addDatabase(subjects, admindir);
   await addTracked(subjects, root, options);
   return await capture(store, subjects, {
     head: options.head,
-    known: asBefore ? known.filter((signature) => !isOwned(signature)) : known,
+    known,
     trusted: store.trusted,
     copyLimit: options.config.copyLimit,
     inline: false,
+    threads,
     signal: options.signal,
     onProgress: options.onProgress,
     also: (snapshot, all) => {
@@ -150,14 +170,21 @@ export async function createTransactionSnapshot(
   });
 }
 
+/** The paths that packages own, and what the newest snapshot knows beside them, or of all. */
+interface Owned {
+  readonly subjects: Subjects;
+  readonly known: readonly Signature[];
+}
+
 /** All paths of all manifests. */
-function ownedByManifests(root: Root, admindir: Bytes): Subjects {
+function ownedByManifests(root: Root, admindir: Bytes, entries: Entries): Owned {
+  const known = entries.signatures(true);
   const database = readDatabase(root, admindir);
   const expectations = new Expectations(root, database);
   for (const pkg of database.packages) expectations.add(readManifest(database, pkg, true), () => true);
   const subjects = new Subjects(root, expectations.list, 'all', Origin.owned);
   for (const pkg of database.packages) addConffiles(subjects, root, pkg.conffiles);
-  return subjects;
+  return { subjects, known };
 }
 
 function ownedBySelection(root: Root, selection: Selection): Subjects {
@@ -172,12 +199,44 @@ function isOwned([, , , , , , , , , , origin]: Signature): boolean {
   return (origin & Origin.owned) !== 0;
 }
 
-/** The paths that packages owned in the snapshot before. */
-function ownedAsBefore(root: Root, known: readonly Signature[]): Subjects {
-  const subjects = new Subjects(root, new WorkList(known.length), 'none');
-  for (const signature of known)
+/** The paths that packages owned in the snapshot before; the next time they are found packed. */
+function ownedAsBefore(store: Store, root: Root, entries: Entries): Owned {
+  // Asked for first: what another process writes between, the rows have and the number has not.
+  const newest = newestSnapshot(store)?.id;
+  const signatures = entries.signatures(false);
+  if (newest !== undefined) writePack(store, root.prefix, newest, signatures);
+  const subjects = new Subjects(root, new WorkList(signatures.length), 'none');
+  for (const signature of signatures)
     if (isOwned(signature)) subjects.addKnown(signature, Origin.owned, signature[12] === 1);
-  return subjects;
+  return { subjects, known: signatures.filter((signature) => !isOwned(signature)) };
+}
+
+/** The same from the file that the run before left; undefined when it cannot be used. */
+function ownedAsPacked(store: Store, root: Root, entries: Entries): Owned | undefined {
+  const pack = readPack(store, root.prefix);
+  if (pack === undefined) return undefined;
+  const { count, owned, changed, columns } = pack;
+  const list = WorkList.of(pack.paths, pack.offsets, pack.hashes, owned, Want.content);
+  const first = firstColumns(columns, owned);
+  const subjects = new Subjects(root, list, 'none', Origin.owned, new Known(first));
+  for (let index = 0; index < owned; index += 1) {
+    if (columns.copied[index] === 1) subjects.setCopied(index, true);
+    if (!changed.has(columns.id[index] ?? 0)) continue;
+    // Owned no more: it would have to leave the list.
+    const now = entries.signatureById(columns.id[index] ?? 0);
+    if (now === undefined || !isOwned(now)) return undefined;
+  }
+  // Before anything is added to the list, whose new paths take the place of these.
+  const known: Signature[] = [];
+  for (let at = owned; at < count; at += 1)
+    if (!changed.has(columns.id[at] ?? 0)) known.push(signatureAt(pack, root.prefix, at));
+  for (const id of changed) {
+    const now = entries.signatureById(id);
+    if (now === undefined) continue;
+    if (!isOwned(now)) known.push(now);
+    else subjects.setCopied(subjects.addKnown(now, Origin.owned, false), now[12] === 1);
+  }
+  return { subjects, known };
 }
 
 /** Conffiles are copied: nobody else has what the administrator wrote into them. */

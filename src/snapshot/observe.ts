@@ -5,7 +5,7 @@ import { Done, Kind, type Work } from '../scan/work.ts';
 import type { Xxh64 } from '../scan/xxh64.ts';
 import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
 import { openQuietly } from '../system/files.ts';
-import { type Entry, type EntryState, Flag, type Signature } from './entries.ts';
+import { type Entry, type EntryState, Flag } from './entries.ts';
 
 /**
  * The coarsest tick that kernels take file times from, in milliseconds (10 at 100 Hz), and as much again. A change
@@ -14,18 +14,6 @@ import { type Entry, type EntryState, Flag, type Signature } from './entries.ts'
 const TICK_MS = 20;
 /** Some filesystems keep whole seconds, vfat every second one. */
 const COARSE_MS = 2000;
-
-/** Whether a path is certainly what it was: inode, size and times are the same, and none of them is too young. */
-export function isUnchanged(work: Work, index: number, known: Signature): boolean {
-  const [, , kind, mode, uid, gid, size, ino, mtime, ctime, , flags] = known;
-  if (work.kind[index] !== kind) return false;
-  if (work.mode[index] !== mode || work.uid[index] !== uid || work.gid[index] !== gid) return false;
-  // A directory's times and size change with every name in it, and its names are known by themselves.
-  if (kind === Kind.directory) return true;
-  if ((flags & (Flag.racy | Flag.unread)) !== 0) return false;
-  if (work.ino[index] !== ino || work.mtime[index] !== mtime || work.ctime[index] !== ctime) return false;
-  return kind !== Kind.file || work.size[index] === size;
-}
 
 /** What a path is, as far as looking at it tells. */
 export function lookedState(work: Work, index: number, lookedAt: number): Omit<EntryState, 'origin' | 'md5'> {

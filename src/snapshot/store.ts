@@ -53,6 +53,8 @@ export class Store {
   readonly boot: string | undefined;
   /** Whether what was seen before may be taken for unchanged by time and size (I10). */
   readonly trusted: boolean;
+  /** Numbers of the paths whose entries this process changed since it last began to write a snapshot. */
+  readonly changed = new Set<number>();
   /** Set when this very opening found the store damaged. */
   readonly setAside: SetAside | undefined;
 

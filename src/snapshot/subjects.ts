@@ -3,6 +3,7 @@ import { Want, type WorkList } from '../scan/work.ts';
 import type { Bytes } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import type { Signature } from './entries.ts';
+import { Known } from './known.ts';
 
 /**
  * Of which packages the manifests were read: without them, what the store knows that a manifest expects holds on.
@@ -18,10 +19,15 @@ export class Subjects {
   readonly #fromManifests: number;
   readonly #origins: number[] = [];
   readonly #copied = new Set<number>();
-  readonly #known = new Map<number, Signature>();
+  /** What the newest snapshot says of the entries, as far as it was asked for. */
+  readonly known: Known;
 
-  /** @param list may hold paths already, which are then of the origin that is given */
-  constructor(root: Root, list: WorkList, manifestsRead: ManifestsRead, origin = 0) {
+  /**
+   * @param list may hold paths already, which are then of the origin that is given
+   * @param known what is known of them
+   */
+  constructor(root: Root, list: WorkList, manifestsRead: ManifestsRead, origin = 0, known = new Known()) {
+    this.known = known;
     this.#root = root;
     this.list = list;
     this.#manifestsRead = manifestsRead;
@@ -46,13 +52,16 @@ export class Subjects {
   }
 
   /** Adds the path of an entry that is known, which spares looking it up again. */
-  addKnown(signature: Signature, origin: number, copy: boolean): void {
-    this.#known.set(this.add(signature[1], origin, copy), signature);
+  addKnown(signature: Signature, origin: number, copy: boolean): number {
+    const index = this.add(signature[1], origin, copy);
+    this.known.set(index, signature);
+    return index;
   }
 
-  /** The entries that subjects were added with, by their numbers in the list. */
-  get known(): ReadonlyMap<number, Signature> {
-    return this.#known;
+  /** Says whether a copy is kept of an entry's content. */
+  setCopied(index: number, copy: boolean): void {
+    if (copy) this.#copied.add(index);
+    else this.#copied.delete(index);
   }
 
   find(path: Bytes): number | undefined {

@@ -1,6 +1,6 @@
 /** Waiting until what was written is on disk, with a limit. */
-import { spawn } from 'node:child_process';
 import { closeSync, fsync as fsyncWithCallback, statfsSync, statSync } from 'node:fs';
+import { getBuiltinModule } from 'node:process';
 import { promisify } from 'node:util';
 import { type Bytes, bufferOf, fsPath } from './bytes.ts';
 import { openQuietly } from './files.ts';
@@ -57,12 +57,17 @@ export async function syncFilesystems(directories: readonly Bytes[], limit: numb
 function syncOne(directory: Bytes, deadline: AbortSignal): Promise<SyncResult> {
   return new Promise((resolve) => {
     // A process that waits for a disk cannot be killed: it is left to itself, and keeps nobody from ending.
-    const child = spawn('/bin/sync', ['-f', bufferOf(directory).toString('utf8')], {
-      stdio: 'ignore',
-      detached: true,
-      env: { LC_ALL: 'C' },
-      cwd: '/',
-    });
+    // Loaded here: the hook before an installation syncs nothing, and starts no program (run.ts).
+    const child = getBuiltinModule('node:child_process').spawn(
+      '/bin/sync',
+      ['-f', bufferOf(directory).toString('utf8')],
+      {
+        stdio: 'ignore',
+        detached: true,
+        env: { LC_ALL: 'C' },
+        cwd: '/',
+      },
+    );
     child.once('error', () => resolve('failed'));
     child.once('exit', (code) => resolve(code === 0 ? 'synced' : 'failed'));
     deadline.addEventListener('abort', () => {

@@ -155,7 +155,7 @@ describe('TarParser with content', () => {
 });
 
 it('parseControlArchive takes a script for one only if it is a file', () => {
-  const entry = { mode: 0o755, uid: 0, gid: 0, size: 0, target: '' };
+  const entry = { mode: 0o755, uid: 0, gid: 0, size: 0, mtime: 0, target: '' };
   const parsed = parseControlArchive({
     contents: new Map([['/control', CONTROL]]),
     entries: [
