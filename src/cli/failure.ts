@@ -19,12 +19,16 @@ export function reportFailure(error: unknown): number {
     case 'unknown-package':
     case 'unknown-snapshot':
     case 'unknown-transaction':
+    case 'unknown-run':
+    case 'unknown-quarantine':
       return EXIT.usage;
     case 'locked':
       return EXIT.locked;
     case 'interrupted':
       return EXIT.interrupted;
     case 'root-unreadable':
+    case 'root-unwritable':
+    case 'cannot-run-programs':
     case 'no-dpkg-database':
     case 'database-changed':
     case 'output-unwritable':
@@ -32,6 +36,12 @@ export function reportFailure(error: unknown): number {
     case 'archive-unreadable':
     case 'store-unusable':
     case 'hooks-unwritable':
+    case 'services-unwritable':
+    case 'services-not-started':
+    case 'action-refused':
+    case 'action-failed':
+    case 'disk-full':
+    case 'read-only':
       return EXIT.failed;
   }
 }

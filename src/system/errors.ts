@@ -5,6 +5,8 @@
 export type ErrorCode =
   | 'usage'
   | 'root-unreadable'
+  | 'root-unwritable'
+  | 'cannot-run-programs'
   | 'no-dpkg-database'
   | 'config-unreadable'
   | 'config-invalid'
@@ -18,6 +20,14 @@ export type ErrorCode =
   | 'unknown-snapshot'
   | 'unknown-transaction'
   | 'hooks-unwritable'
+  | 'services-unwritable'
+  | 'services-not-started'
+  | 'unknown-run'
+  | 'unknown-quarantine'
+  | 'action-refused'
+  | 'action-failed'
+  | 'disk-full'
+  | 'read-only'
   | 'interrupted';
 
 export class DebmendError extends Error {

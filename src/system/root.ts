@@ -72,6 +72,12 @@ export class Root {
     return result;
   }
 
+  /** Lets go of what was seen so far: something in the root is going to change, or has. */
+  forget(): void {
+    this.#steps.clear();
+    this.#directories.clear();
+  }
+
   #walk(path: Bytes, endIsDirectory: boolean): Resolution {
     const pending = path.split('/').reverse();
     let inside: Bytes = '';
