@@ -11,14 +11,17 @@
  * commit no metadata for it, least of all the journal of everybody else.
  */
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { type Bytes, bytesFromText } from '../system/bytes.ts';
-import { syncDirectory } from '../system/durable.ts';
+import { syncDirectory, writeDurably } from '../system/durable.ts';
 import { errnoOf } from '../system/errors.ts';
 import { readRegularFile } from '../system/files.ts';
 
 /** The file's name in the store's directory. */
 export const HEARTBEAT_FILE = 'heartbeat';
+/** Beside it: the last beat of the boot before, which would be overwritten within seconds of the next boot's start. */
+export const LAST_HEARTBEAT_FILE = 'last-heartbeat';
 
 /** A page, and the block of nearly every filesystem, in bytes. */
 const BLOCK = 4096;
@@ -114,11 +117,16 @@ export function readHeartbeat(file: string): HeartbeatReading {
 /** The file, open for beating. One process may do so at a time. */
 export class HeartbeatFile {
   readonly #handle: FileHandle;
+  readonly #directory: string;
   #sequence: number;
+  /** What was there before the first beat. */
+  #before: Heartbeat | undefined;
 
-  private constructor(handle: FileHandle, sequence: number) {
+  private constructor(handle: FileHandle, directory: string, before: Heartbeat | undefined) {
     this.#handle = handle;
-    this.#sequence = sequence;
+    this.#directory = directory;
+    this.#sequence = before?.sequence ?? 0;
+    this.#before = before;
   }
 
   /**
@@ -129,18 +137,19 @@ export class HeartbeatFile {
    */
   static async open(file: string): Promise<HeartbeatFile> {
     const before = readHeartbeat(file);
-    const sequence = before.kind === 'beat' ? before.beat.sequence : 0;
     if (before.kind !== 'beat') await make(file);
-    return new HeartbeatFile(await open(file, 'r+'), sequence);
+    const beat = before.kind === 'beat' ? before.beat : undefined;
+    return new HeartbeatFile(await open(file, 'r+'), dirname(file), beat);
   }
 
   /**
-   * Writes a beat, and returns when it is on disk.
+   * Writes a beat, and returns when it is on disk. The first one of a boot keeps the last one of the boot before.
    *
    * @throws the error of the system call that failed
    */
   async beat(what: Omit<Heartbeat, 'sequence'>): Promise<Heartbeat> {
     const beat = { ...what, sequence: this.#sequence + 1 };
+    this.#keepLast(beat.boot);
     // The other block than that of the newest beat, which stays whole whatever becomes of this write.
     const block = formatBeat(beat);
     const position = (beat.sequence % BLOCKS) * BLOCK;
@@ -149,6 +158,17 @@ export class HeartbeatFile {
     await this.#handle.datasync();
     this.#sequence = beat.sequence;
     return beat;
+  }
+
+  #keepLast(boot: string | undefined): void {
+    const before = this.#before;
+    this.#before = undefined;
+    if (before === undefined || before.boot === boot) return;
+    try {
+      writeDurably(join(this.#directory, LAST_HEARTBEAT_FILE), formatBeat(before));
+    } catch {
+      // A disk that is full still takes beats: the sign of life of this boot is worth more than that of the last.
+    }
   }
 
   async close(): Promise<void> {
