@@ -15,7 +15,7 @@ const ORDER: readonly (readonly string[])[] = [
   ['snapshot', 'outage'],
   ['audit'],
   ['recovery'],
-  ['report', 'notify', 'watch'],
+  ['report', 'notify', 'watch', 'services'],
   ['cli'],
 ];
 const ALSO: Readonly<Record<string, readonly string[]>> = { config: ['system', 'model'] };
