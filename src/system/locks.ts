@@ -33,6 +33,14 @@ export function deviceNumber(dev: bigint): { major: bigint; minor: bigint } {
   return { major, minor };
 }
 
+/** A file of this host as /proc/locks names it. @throws the error of lstat(2) */
+export function lockIdentity(file: Bytes): { device: string; inode: string } {
+  const stat = lstatSync(fsPath(file), { bigint: true });
+  const { major, minor } = deviceNumber(stat.dev);
+  const hex = (n: bigint) => n.toString(16).padStart(2, '0');
+  return { device: `${hex(major)}:${hex(minor)}`, inode: String(stat.ino) };
+}
+
 /** The first other process that holds a write lock on one of these files (paths of this host). */
 export function findLockHolder(files: readonly Bytes[]): LockHolder | undefined {
   let locks: ReturnType<typeof parseProcLocks>;
@@ -45,10 +53,7 @@ export function findLockHolder(files: readonly Bytes[]): LockHolder | undefined 
   for (const file of files) {
     let key: { device: string; inode: string };
     try {
-      const stat = lstatSync(fsPath(file), { bigint: true });
-      const { major, minor } = deviceNumber(stat.dev);
-      const hex = (n: bigint) => n.toString(16).padStart(2, '0');
-      key = { device: `${hex(major)}:${hex(minor)}`, inode: String(stat.ino) };
+      key = lockIdentity(file);
     } catch {
       continue; // no lock file: no one ever locked it
     }
