@@ -123,7 +123,16 @@ describe('TarParser', () => {
       name,
     ]);
     expect(parse(data, 4096).entries).toEqual([
-      { path: `/${name}`, type: 'file', mode: expect.any(Number), uid: 1234, gid: 56, size: 3, mtime: expect.any(Number), target: '' },
+      {
+        path: `/${name}`,
+        type: 'file',
+        mode: expect.any(Number),
+        uid: 1234,
+        gid: 56,
+        size: 3,
+        mtime: expect.any(Number),
+        target: '',
+      },
     ]);
   });
 

@@ -35,6 +35,13 @@ export interface InRootOptions {
   readonly input?: string;
   /** A program of this host, with its options, that runs the command: strace(1). It writes to this host's files. */
   readonly under?: readonly string[];
+  /**
+   * What the kernel's boot id is inside (random(4), /proc/sys/kernel/random/boot_id), a UUID: a power cut of the lab
+   * does not reboot this host, and a program that asks has to see another boot all the same. Default: this host's.
+   */
+  readonly boot?: string;
+  /** Without any network, the loopback device included. */
+  readonly offline?: boolean;
 }
 
 export interface Ended {
@@ -61,13 +68,13 @@ const ENVIRONMENT = {
 };
 
 /**
- * $1: the root; the command follows. The shell stays, as the namespace's first process: that one takes no signal from
+ * $1: the root; $2: the boot id, or nothing; the command follows. The shell stays, as the namespace's first process: that one takes no signal from
  * within, not even KILL, and has to reap what daemons leave, and the command is to know nothing of either. /dev/pts:
  * without it apt writes no term.log. What the shell itself says goes nowhere: "Killed" is no word of the command's, and
- * in the middle of a cut nobody reads the pipe.
+ * in the middle of a cut nobody reads the pipe. The boot id's file lies on a tmpfs that only its bind mount keeps.
  */
 const FIRST_PROCESS = `
-root=$1; shift
+root=$1; boot=$2; shift 2
 set -e
 mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
 for name in sys sysrq-trigger; do
@@ -75,6 +82,13 @@ for name in sys sysrq-trigger; do
   mount --bind "$root/proc/$name" "$root/proc/$name"
   mount -o remount,bind,ro,nosuid,nodev,noexec "$root/proc/$name"
 done
+if [ -n "$boot" ]; then
+  mount -t tmpfs -o nosuid,nodev,noexec,mode=0755 tmpfs "$root/sys"
+  echo "$boot" > "$root/sys/boot_id"
+  chmod 0444 "$root/sys/boot_id"
+  mount --bind "$root/sys/boot_id" "$root/proc/sys/kernel/random/boot_id"
+  umount "$root/sys"
+fi
 mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$root/sys"
 mount -t devpts -o nosuid,noexec,newinstance,gid=5,mode=0620,ptmxmode=0666 devpts "$root/dev/pts"
 set +e
@@ -93,11 +107,12 @@ export async function inRoot(
   options: InRootOptions = {},
 ): Promise<Ended> {
   proxy ??= proxies();
-  const { timeout = DEFAULT_TIMEOUT_MS, under = [], input } = options;
-  const namespaces = ['--mount', '--pid', '--uts', '--ipc', '--mount-proc', '--kill-child'];
+  const { timeout = DEFAULT_TIMEOUT_MS, under = [], input, boot = '', offline = false } = options;
+  const network = offline ? ['--net'] : [];
+  const namespaces = ['--mount', '--pid', '--uts', '--ipc', ...network, '--mount-proc', '--kill-child'];
   const args = [
     ...['--pdeathsig', 'KILL', 'unshare', ...namespaces],
-    ...['sh', '-c', FIRST_PROCESS, 'sh', directory],
+    ...['sh', '-c', FIRST_PROCESS, 'sh', directory, boot],
     ...[...under, 'chroot', directory, ...command],
   ];
   const result = await run('setpriv', args, {

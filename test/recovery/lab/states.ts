@@ -1,0 +1,399 @@
+/**
+ * A transaction interrupted at every point, a recovery, and the judge.
+ *
+ *   prepared root ─► overlay ─► workload, cut at K ─► what is there (before) ─► recovery ─► what is there now (after)
+ *                       └────► workload, uninterrupted ─► expected                             │
+ *                                        judge(expected, after), fates(before, after), dpkg --audit
+ *
+ * A point's name is WORKLOAD/CLASS/AT/BOOT: `upgrade/rename/17/reboot`. The classes are the system calls by which dpkg
+ * changes a disk: strace(1) kills its main process at the K-th of one; `script`, a place in a maintainer script
+ * (packages.ts); and `time`, everything killed at once after a share of the time that an uninterrupted run takes.
+ */
+import { randomUUID } from 'node:crypto';
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { messageOf } from '../../../src/system/errors.ts';
+import { type Ended, type InRootOptions, inRoot, installDebmend, mustInRoot } from '../../lab/chroot.ts';
+import { buildPackage, localArchive } from '../../lab/packages.ts';
+import { type DebianRoot, type DebianSuite, debianRoot } from '../../lab/roots.ts';
+import { type RootImage, readImage } from './image.ts';
+import { differencesAfter } from './judge.ts';
+import { type Fates, fatesOf } from './nothing-lost.ts';
+import { type Overlay, overlayOver } from './overlay.ts';
+import { LAB_PACKAGES, labPackages, PURGE_CUTS, REMOVAL_CUTS, SCRIPT_CUTS } from './packages.ts';
+
+export interface Workload {
+  readonly name: string;
+  /** Which prepared root it begins with: nothing of the lab installed, or 1.0 of all with an administrator's changes. */
+  readonly base: 'bare' | 'installed';
+  readonly command: readonly string[];
+  readonly scriptCuts: readonly string[];
+  /** A run of apt's: what is killed is its whole process group, at times, not dpkg at a call. */
+  readonly timed: boolean;
+}
+
+const KEEP = ['--force-confdef', '--force-confold'];
+const archivesOf2 = LAB_PACKAGES.map((name) => `/srv/lab/${name}.deb`);
+const APT = ['apt-get', '-y', ...KEEP.flatMap((option) => ['-o', `Dpkg::Options::=${option}`])];
+
+export const WORKLOADS: readonly Workload[] = [
+  {
+    name: 'upgrade',
+    base: 'installed',
+    command: ['dpkg', ...KEEP, '-i', ...archivesOf2],
+    // the diversion stands already, and is made once more
+    scriptCuts: SCRIPT_CUTS,
+    timed: false,
+  },
+  {
+    name: 'install',
+    base: 'bare',
+    command: ['dpkg', ...KEEP, '-i', ...archivesOf2],
+    scriptCuts: SCRIPT_CUTS,
+    timed: false,
+  },
+  {
+    name: 'remove',
+    base: 'installed',
+    command: ['dpkg', '-r', ...LAB_PACKAGES.toReversed()],
+    scriptCuts: REMOVAL_CUTS,
+    timed: false,
+  },
+  {
+    name: 'purge',
+    base: 'installed',
+    command: ['dpkg', '-P', ...LAB_PACKAGES.toReversed()],
+    scriptCuts: PURGE_CUTS,
+    timed: false,
+  },
+  {
+    name: 'apt-install',
+    base: 'bare',
+    command: [...APT, 'install', 'lab-extra'],
+    scriptCuts: SCRIPT_CUTS,
+    timed: true,
+  },
+  {
+    name: 'apt-upgrade',
+    base: 'installed',
+    command: [...APT, 'install', '--only-upgrade', ...LAB_PACKAGES],
+    scriptCuts: SCRIPT_CUTS,
+    timed: true,
+  },
+  {
+    name: 'apt-purge',
+    base: 'installed',
+    command: [...APT, '--purge', 'remove', 'lab-extra', 'lab-core', 'lab-lib'],
+    scriptCuts: PURGE_CUTS,
+    timed: true,
+  },
+];
+
+/** The calls by which dpkg changes what is on a disk, and wait4, at which one of its children is at work. */
+export const CALLS = [
+  'rename',
+  'renameat2',
+  'link',
+  'symlink',
+  'unlink',
+  'rmdir',
+  'mkdir',
+  'mknod',
+  'fsync',
+  'ftruncate',
+  'fchmod',
+  'fchown',
+  'chmod',
+  'chown',
+  'lchown',
+  'utimensat',
+  'sync_file_range',
+  'fallocate',
+  'wait4',
+] as const;
+
+/** A run of apt's is killed at each of these shares of its time. */
+const SHARES = 24;
+
+export interface Point {
+  readonly workload: string;
+  /** A system call, `script` or `time`. */
+  readonly class: string;
+  /** The call's number, the place's name, or the share of the time in 24ths. */
+  readonly at: string;
+  /** What is known of a reboot between the cut and the recovery: none, or the kernel has another boot id. */
+  readonly boot: 'same' | 'reboot';
+}
+
+export const nameOf = ({ workload, class: kind, at, boot }: Point): string =>
+  [workload, kind, at, boot].join('/');
+
+export interface Outcome {
+  readonly point: string;
+  /** How the workload ended: `cut`, or by itself, because it never came to that point. */
+  readonly interrupted: boolean;
+  /** Exit code of the recovery; of the playbook's last command. */
+  readonly code: number | undefined;
+  readonly seconds: number;
+  readonly differences: readonly string[];
+  readonly lost: readonly string[];
+  readonly fates?: Fates['counts'];
+  /** What `dpkg --audit` said, which has to be nothing. */
+  readonly audit: string;
+  /** The end of what the recovery said, where it failed; or why the point could not be tried. */
+  readonly said?: string;
+}
+
+export const isMended = ({ code, differences, lost, audit }: Outcome): boolean =>
+  code === 0 && differences.length === 0 && lost.length === 0 && audit === '';
+
+export interface Interrupted {
+  readonly workload: Workload;
+  /** The boot id after the cut; undefined for that of before. */
+  readonly boot: string | undefined;
+}
+
+/** What mends a root after a cut. */
+export type Recovery = (directory: string, after: Interrupted) => Promise<Ended>;
+
+const RECOVERY_TIMEOUT_MS = 10 * 60 * 1000;
+
+function circumstances({ boot }: Interrupted): InRootOptions {
+  return { offline: true, timeout: RECOVERY_TIMEOUT_MS, ...(boot === undefined ? {} : { boot }) };
+}
+
+export const debmendRecovery: Recovery = (directory, after) =>
+  inRoot(directory, ['debmend', 'recover', '--apply', '--json'], circumstances(after));
+
+/** What the manuals and forums say: configure what is pending, fix what is broken, and give the command again. */
+export const playbook: Recovery = async (directory, after) => {
+  const options = { ...circumstances(after), env: { DEBMEND_HOOKS: 'off' } };
+  const configured = await inRoot(directory, ['dpkg', ...KEEP, '--configure', '-a'], options);
+  const fixed = await inRoot(directory, [...APT, '-f', 'install'], options);
+  const again = await inRoot(directory, after.workload.command, options);
+  const said = [configured, fixed, again].map(({ stderr }) => stderr).join('');
+  return { ...again, stderr: said.slice(-64 * 1024) };
+};
+
+interface Prepared {
+  readonly directory: string;
+  readonly image: RootImage;
+}
+
+interface Uninterrupted {
+  readonly expected: RootImage;
+  readonly milliseconds: number;
+}
+
+/** The prepared roots, and for each workload what an uninterrupted run of it ends with. */
+export class StatesLab {
+  readonly #roots: readonly DebianRoot[];
+  readonly #bases: Readonly<Record<Workload['base'], Prepared>>;
+  readonly #uninterrupted = new Map<string, Promise<Uninterrupted>>();
+
+  private constructor(roots: readonly DebianRoot[], bases: Readonly<Record<Workload['base'], Prepared>>) {
+    this.#roots = roots;
+    this.#bases = bases;
+  }
+
+  static async open(suite: DebianSuite = 'bookworm'): Promise<StatesLab> {
+    const roots: DebianRoot[] = [];
+    try {
+      const prepare = async (base: Workload['base']): Promise<Prepared> => {
+        const root = await debianRoot(suite, { include: ['libatomic1'] });
+        roots.push(root);
+        const { directory } = root;
+        await installDebmend(directory);
+        await addLabPackages(directory);
+        if (base === 'installed') await installOld(directory);
+        await mustInRoot(directory, ['debmend', 'hooks', 'install']);
+        await mustInRoot(directory, ['debmend', 'snapshot', 'create']);
+        return { directory, image: await readImage(directory) };
+      };
+      return new StatesLab(roots, { bare: await prepare('bare'), installed: await prepare('installed') });
+    } catch (error) {
+      for (const root of roots) root.remove();
+      throw error;
+    }
+  }
+
+  close(): void {
+    for (const root of this.#roots) root.remove();
+  }
+
+  base(workload: Pick<Workload, 'base'>): RootImage {
+    return this.#bases[workload.base].image;
+  }
+
+  overlay(workload: Workload): Overlay {
+    return overlayOver(this.#bases[workload.base].directory);
+  }
+
+  /** What an uninterrupted run ends with; run once. */
+  uninterrupted(workload: Workload): Promise<Uninterrupted> {
+    const known = this.#uninterrupted.get(workload.name) ?? this.runToTheEnd(workload);
+    this.#uninterrupted.set(workload.name, known);
+    return known;
+  }
+
+  /** A run of its own each time. */
+  async runToTheEnd(workload: Workload): Promise<Uninterrupted> {
+    const overlay = this.overlay(workload);
+    try {
+      const begun = performance.now();
+      await mustInRoot(overlay.directory, workload.command, { offline: true });
+      const milliseconds = performance.now() - begun;
+      return { expected: await readImage(overlay.directory, this.base(workload)), milliseconds };
+    } finally {
+      overlay.remove();
+    }
+  }
+
+  /** Every point of a workload, both boots, in the order of the classes. */
+  async points(workload: Workload): Promise<Point[]> {
+    const points: Omit<Point, 'workload' | 'boot'>[] = [];
+    if (workload.timed) {
+      for (let share = 1; share <= SHARES; share += 1) points.push({ class: 'time', at: String(share) });
+    } else {
+      for (const [call, count] of await this.#count(workload)) {
+        for (let at = 1; at <= count; at += 1) points.push({ class: call, at: String(at) });
+      }
+    }
+    for (const at of workload.scriptCuts) points.push({ class: 'script', at });
+    return points.flatMap((point) =>
+      (['reboot', 'same'] as const).map((boot) => ({ workload: workload.name, ...point, boot })),
+    );
+  }
+
+  async #count({ base, command }: Workload): Promise<Map<string, number>> {
+    const overlay = overlayOver(this.#bases[base].directory);
+    const scratch = mkdtempSync(join(tmpdir(), 'debmend-states-'));
+    try {
+      const log = join(scratch, 'calls');
+      const under = ['strace', '-qq', '-o', log, '-e', `trace=${CALLS.map((call) => `?${call}`).join(',')}`];
+      await mustInRoot(overlay.directory, command, { under, offline: true });
+      const counts = new Map<string, number>();
+      for (const [, call = ''] of readFileSync(log, 'latin1').matchAll(/^([a-z0-9_]+)\(/gm)) {
+        counts.set(call, (counts.get(call) ?? 0) + 1);
+      }
+      return counts;
+    } finally {
+      rmSync(scratch, { recursive: true });
+      overlay.remove();
+    }
+  }
+
+  /** One point, from the cut to the verdict. What goes wrong on the way is an outcome too. */
+  async run(point: Point, recovery: Recovery): Promise<Outcome> {
+    const begun = performance.now();
+    const workload = workloadNamed(point.workload);
+    const { expected, milliseconds } = await this.uninterrupted(workload);
+    const overlay = this.overlay(workload);
+    try {
+      const { directory } = overlay;
+      const interrupted = await interrupt(directory, workload, point, milliseconds);
+      const before = await readImage(directory, this.base(workload));
+      const boot = point.boot === 'reboot' ? randomUUID() : undefined;
+      const ended = await recovery(directory, { workload, boot });
+      const audit = await inRoot(directory, ['dpkg', '--audit']);
+      const after = await readImage(directory, this.base(workload));
+      const differences = differencesAfter(after, { base: this.base(workload), before, expected });
+      const { lost, counts } = fatesOf(before, after, { base: this.base(workload), expected });
+      return {
+        point: nameOf(point),
+        interrupted,
+        code: ended.code,
+        seconds: (performance.now() - begun) / 1000,
+        differences,
+        lost,
+        fates: counts,
+        audit: audit.stdout + audit.stderr,
+        ...(ended.code === 0 ? {} : { said: (ended.stdout + ended.stderr).slice(-2000) }),
+      };
+    } catch (error) {
+      return {
+        point: nameOf(point),
+        interrupted: false,
+        code: undefined,
+        seconds: (performance.now() - begun) / 1000,
+        differences: [],
+        lost: [],
+        audit: '',
+        said: messageOf(error),
+      };
+    } finally {
+      overlay.remove();
+    }
+  }
+}
+
+/** @returns whether it was interrupted, and not over before @throws Error when it failed in another way */
+export async function interrupt(
+  directory: string,
+  workload: Workload,
+  point: Pick<Point, 'class' | 'at'>,
+  milliseconds: number,
+): Promise<boolean> {
+  const ended = await inRoot(directory, workload.command, {
+    offline: true,
+    ...interruption(point, milliseconds),
+  });
+  // apt tells of the dpkg that was killed in its own words, and ends with 100
+  const killed = ended.code === 137 || ended.timedOut || (workload.timed && ended.code === 100);
+  if (!killed && ended.code !== 0) {
+    throw new Error(`the workload failed: ${ended.code}\n${ended.stdout}${ended.stderr}`);
+  }
+  return killed;
+}
+
+function interruption(point: Pick<Point, 'class' | 'at'>, milliseconds: number): InRootOptions {
+  switch (point.class) {
+    case 'script':
+      return { env: { LAB_CUT: point.at } };
+    case 'time':
+      return { timeout: Math.max(1, Math.round((milliseconds * Number(point.at)) / SHARES)) };
+    default: {
+      const trace = ['-e', `trace=${point.class}`];
+      const kill = ['-e', `inject=${point.class}:signal=KILL:when=${point.at}`];
+      return { under: ['strace', '-qq', '-o', '/dev/null', ...trace, ...kill] };
+    }
+  }
+}
+
+export function workloadNamed(name: string): Workload {
+  const workload = WORKLOADS.find((one) => one.name === name);
+  if (workload === undefined) {
+    throw new Error(`no workload ${name}; there are ${WORKLOADS.map((one) => one.name).join(', ')}`);
+  }
+  return workload;
+}
+
+/** Both versions in an archive for apt, which copies as from a network; the new ones besides at /srv/lab, for dpkg. */
+async function addLabPackages(directory: string): Promise<void> {
+  const native = (await mustInRoot(directory, ['dpkg', '--print-architecture'])).trim();
+  const scratch = mkdtempSync(join(tmpdir(), 'debmend-states-'));
+  try {
+    const build = (version: '1.0' | '2.0') =>
+      labPackages(version, native).map((pkg) => buildPackage(pkg, scratch));
+    const [old, recent] = [build('1.0'), build('2.0')];
+    await localArchive(directory, [...old, ...recent], { method: 'copy' });
+    mkdirSync(join(directory, 'srv/lab'));
+    for (const [at, deb] of recent.entries()) {
+      const from = `/srv/debmend-archive/${deb.slice(deb.lastIndexOf('/') + 1)}`;
+      await mustInRoot(directory, ['cp', '--', from, archivesOf2[at] ?? '']);
+    }
+  } finally {
+    rmSync(scratch, { recursive: true });
+  }
+}
+
+/** Version 1.0 as somebody has used it: a conffile edited, files beside the packages', two of them marked automatic. */
+async function installOld(directory: string): Promise<void> {
+  await mustInRoot(directory, [...APT, 'install', ...LAB_PACKAGES.map((name) => `${name}=1.0`)]);
+  await mustInRoot(directory, ['apt-mark', 'auto', 'lab-core', 'lab-lib']);
+  appendFileSync(join(directory, 'etc/lab/changed.conf'), "the administrator's line\n");
+  appendFileSync(join(directory, 'etc/lab/own.conf'), "the administrator's own file\n");
+  appendFileSync(join(directory, 'usr/share/lab/own-data'), 'in a directory of the package\n');
+  appendFileSync(join(directory, 'var/lib/lab-1/one'), 'what was entered since\n');
+}
