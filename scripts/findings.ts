@@ -24,6 +24,12 @@ const GROUPS = [
   ['package', 'Package states', 'What dpkg itself calls unfinished.'],
   ['database', "dpkg's database", 'Damage to dpkg’s own files, with its own message where it has one.'],
   ['apt', "apt's files", 'Indexes, caches, unfinished downloads.'],
+  [
+    'generated',
+    'Generated files',
+    'Made by programs of packages; no manifest knows them, and they can be made again.',
+  ],
+  ['boot', 'The next start', 'The kernel that boots next, its initramfs and modules, the boot loader.'],
   ['store', "debmend's store", 'Its own database of snapshots and transactions.'],
   ['transaction', 'Transactions', 'Installations that the hooks told of.'],
 ] as const;

@@ -6,11 +6,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { inventorySchema } from '../src/model/inventory.ts';
+import { outageReportSchema } from '../src/model/outage.ts';
 import { reportSchema } from '../src/model/report.ts';
 import { SCHEMA_VERSION } from '../src/model/schema-version.ts';
 
 export const REPORT_SCHEMA_FILE = join(import.meta.dirname, '../schemas/report.schema.json');
 export const INVENTORY_SCHEMA_FILE = join(import.meta.dirname, '../schemas/inventory.schema.json');
+export const OUTAGE_SCHEMA_FILE = join(import.meta.dirname, '../schemas/outage.schema.json');
 
 /** The text of the file; the same types give the same text. */
 export function reportSchemaText(): string {
@@ -19,6 +21,10 @@ export function reportSchemaText(): string {
 
 export function inventorySchemaText(): string {
   return schemaText(inventorySchema, 'inventory', 'What debmend knows of snapshots, transactions and hooks');
+}
+
+export function outageSchemaText(): string {
+  return schemaText(outageReportSchema, 'outage', 'Whether there was an outage, when, and why');
 }
 
 function schemaText(type: z.ZodType, name: string, what: string): string {
@@ -37,4 +43,5 @@ function schemaText(type: z.ZodType, name: string, what: string): string {
 if (import.meta.main) {
   writeFileSync(REPORT_SCHEMA_FILE, reportSchemaText());
   writeFileSync(INVENTORY_SCHEMA_FILE, inventorySchemaText());
+  writeFileSync(OUTAGE_SCHEMA_FILE, outageSchemaText());
 }

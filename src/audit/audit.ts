@@ -20,8 +20,10 @@ import { DebmendError } from '../system/errors.ts';
 import { readMounts } from '../system/mounts.ts';
 import type { Root } from '../system/root.ts';
 import { judgeArchives } from './archives.ts';
+import { judgeBoot } from './boot.ts';
 import { judgeDatabaseLeftovers, problemFinding } from './database.ts';
 import { judgeFiles } from './files.ts';
+import { judgeGenerated } from './generated.ts';
 import { judgeConfiguredLeftovers } from './globs.ts';
 import { judgeLeftovers, type Owners } from './leftovers.ts';
 import { judgeAlternatives } from './links.ts';
@@ -138,6 +140,8 @@ async function judgeUnowned(options: AuditOptions, database: Database, accepts: 
     ...(await judgeConfiguredLeftovers(root, options.leftoverGlobs, accepts.path)),
     ...(options.quick ? [] : judgeAlternatives(root, database, accepts.path)),
     ...(options.quick ? [] : await judgeOverrides(root, database, accepts.path)),
+    ...(options.quick ? [] : await judgeGenerated(root, database, accepts.path)),
+    ...(options.quick || !accepts.everything ? [] : await judgeBoot(root, database)),
   ];
 }
 

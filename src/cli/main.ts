@@ -136,6 +136,114 @@ common(hooks.command('status'), 'say whether the fragments are in place, and wha
     process.exitCode = await (await import('./hooks.ts')).hooksStatus(options);
   });
 
+const services = group('services', 'let systemd run debmend: the marker, recovery, audit, watch');
+const serviceProgram = [
+  '--program <path>',
+  "debmend inside the root (default: this installation's)",
+] as const;
+common(services.command('install'), 'write the units, enable them, and start them on the running system')
+  .option(...serviceProgram)
+  .action(async (options: unknown) => {
+    process.exitCode = await (await import('./services.ts')).servicesInstall(options);
+  });
+common(services.command('remove'), 'stop them, disable them, and take the units away')
+  .option(...serviceProgram)
+  .action(async (options: unknown) => {
+    process.exitCode = await (await import('./services.ts')).servicesRemove(options);
+  });
+common(services.command('status'), 'say of each unit whether it is installed and enabled')
+  .option(...serviceProgram)
+  .action(async (options: unknown) => {
+    process.exitCode = (await import('./services.ts')).servicesStatus(options);
+  });
+
+program
+  .command('outage')
+  .description('say whether the boot before this one ended in an outage, when, and why; changes nothing')
+  .option('--root <dir>', 'the system to look at: / or a mounted disk', '/')
+  .option('--wait <seconds>', 'how long slow sources are waited for (default: 0.8)', number(0))
+  .option('--all', 'show what could not be asked, too')
+  .option('--json', 'print JSON (schemas/outage.schema.json)')
+  .addHelpText('after', EXIT_HELP)
+  .showHelpAfterError('hint: debmend outage --help tells what there is')
+  .action(async (options: unknown) => {
+    process.exitCode = await (await import('./outage.ts')).outageCommand(options);
+  });
+
+stored(
+  common(
+    program.command('plan'),
+    'say what a recovery would do, and why, step by step; changes nothing',
+    'schemas/report.schema.json',
+  ),
+)
+  .option('--all', 'list every step, and what is left alone')
+  .action(async (options: unknown) => {
+    process.exitCode = await (await import('./recover.ts')).planCommand(options);
+  });
+stored(
+  common(
+    program.command('recover'),
+    'mend what an outage broke and finish what it interrupted; without --apply it only says how',
+    'schemas/report.schema.json',
+  ),
+)
+  .option('--all', 'list every step, and what is left alone')
+  .option('--apply', 'do it; every action is journaled, and debmend undo takes it back')
+  .option('--service', 'do what the policy of the configuration says (recovery.policy)')
+  .option('--wait <seconds>', "how long another process that holds dpkg's locks is waited for", number(0), 0)
+  .action(async (options: unknown) => {
+    process.exitCode = await (await import('./recover.ts')).recoverCommand(options);
+  });
+
+// For the marker's unit, and nobody else.
+const marker = program.command('marker', { hidden: true }).description('the marker of a running boot');
+marker
+  .command('set')
+  .option('--root <dir>', 'the system', '/')
+  .action(async (options: unknown) => {
+    process.exitCode = (await import('./marker.ts')).markerSet(options);
+  });
+marker
+  .command('clear')
+  .option('--root <dir>', 'the system', '/')
+  .action(async (options: unknown) => {
+    process.exitCode = (await import('./marker.ts')).markerClear(options);
+  });
+
+stored(
+  common(program.command('undo'), 'take back what a run of a recovery changed; says only what it would do'),
+)
+  .argument('<run>', "a run's name, as a report and 'debmend quarantine list' tell it")
+  .option('--apply', 'do it')
+  .action(async (run: string, options: unknown) => {
+    process.exitCode = await (await import('./undo.ts')).undoCommand(run, options);
+  });
+
+const quarantine = group('quarantine', 'what recoveries moved aside: list it, put it back, delete it');
+common(quarantine.command('list'), 'list what is in it').action(async (options: unknown) => {
+  process.exitCode = (await import('./quarantine.ts')).quarantineList(options);
+});
+common(quarantine.command('show'), 'show one item')
+  .argument('<item>', 'RUN/N')
+  .action(async (item: string, options: unknown) => {
+    process.exitCode = (await import('./quarantine.ts')).quarantineShow(item, options);
+  });
+common(quarantine.command('restore'), 'put an item back to where it stood; never over what stands there')
+  .argument('<item>', 'RUN/N')
+  .action(async (item: string, options: unknown) => {
+    process.exitCode = await (await import('./quarantine.ts')).quarantineRestore(item, options);
+  });
+common(quarantine.command('purge'), 'delete items for good; says only which it would delete')
+  .argument('[items...]', 'RUN or RUN/N (default: all)')
+  .option('--older-than <days>', 'only what was moved aside longer ago', number(0))
+  .option('--yes', 'do it')
+  .action(async (items: string[], options: unknown) => {
+    process.exitCode = (await import('./quarantine.ts')).quarantinePurge(items, options);
+  });
+
+for (const command of quarantine.commands) stored(command);
+
 program
   .command('watch')
   .description(
@@ -168,15 +276,18 @@ function stored(command: Command): Command {
 }
 
 /** What the commands about the store have in common. */
-function common(command: Command, description: string): Command {
+function common(command: Command, description: string, schema = 'schemas/inventory.schema.json'): Command {
   return command
     .description(description)
     .option('--root <dir>', 'the system to look at', '/')
-    .option('--json', 'print JSON (schemas/inventory.schema.json)')
+    .option('--json', `print JSON (${schema})`)
     .option('--config <file>', 'the configuration (default: /etc/debmend/config.yaml)')
     .addHelpText('after', EXIT_HELP)
     .showHelpAfterError(
-      `hint: debmend ${command.parent?.name()} ${command.name()} --help tells what there is`,
+      `hint: debmend ${[command.parent, command]
+        .map((one) => one?.name())
+        .filter((name) => name !== 'debmend')
+        .join(' ')} --help tells what there is`,
     );
 }
 

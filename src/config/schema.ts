@@ -24,7 +24,7 @@ const globs = (value: readonly string[]) => key(z.array(glob), [...value]);
 const number = (least: number, most: number, value: number) => key(z.number().min(least).max(most), value);
 const count = (least: number, most: number, value: number) => key(z.int().min(least).max(most), value);
 
-const { snapshots, hooks, watch } = DEFAULT_CONFIG;
+const { snapshots, hooks, recovery, watch } = DEFAULT_CONFIG;
 const DAY = 24 * 60 * 60;
 
 export const configSchema: z.ZodType<Config> = z.strictObject({
@@ -52,6 +52,17 @@ export const configSchema: z.ZodType<Config> = z.strictObject({
         syncExclude: key(z.array(absolute), [...hooks.syncExclude]),
         keepArchives: key(z.boolean(), hooks.keepArchives),
         keepReplaced: key(z.boolean(), hooks.keepReplaced),
+      })
+      .prefault({}),
+  ),
+  recovery: z.preprocess(
+    orNothing,
+    z
+      .strictObject({
+        policy: key(z.enum(['report', 'quarantine', 'repair']), recovery.policy),
+        partialFiles: key(z.enum(['quarantine', 'remove']), recovery.partialFiles),
+        transaction: key(z.enum(['finish', 'take-back']), recovery.transaction),
+        network: key(z.boolean(), recovery.network),
       })
       .prefault({}),
   ),

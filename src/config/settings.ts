@@ -32,6 +32,16 @@ export interface Config {
     /** Whether the old versions of replaced files are kept until the seal. */
     readonly keepReplaced: boolean;
   };
+  readonly recovery: {
+    /** What the service does after an outage: only say it, move partial files aside, or mend. */
+    readonly policy: 'report' | 'quarantine' | 'repair';
+    /** Partial files that nothing needs. */
+    readonly partialFiles: 'quarantine' | 'remove';
+    /** An interrupted transaction is brought to its end, or its packages to what they were before it. */
+    readonly transaction: 'finish' | 'take-back';
+    /** Whether archives that are not at hand may be downloaded. */
+    readonly network: boolean;
+  };
   readonly watch: {
     /** Absolute globs of paths whose changes are reported at once; only package-owned files below them count. */
     readonly guarded: readonly string[];
@@ -87,6 +97,12 @@ export const DEFAULT_CONFIG: Config = {
     syncExclude: [],
     keepArchives: true,
     keepReplaced: true,
+  },
+  recovery: {
+    policy: 'repair',
+    partialFiles: 'quarantine',
+    transaction: 'finish',
+    network: true,
   },
   watch: {
     guarded: ['/etc/**', '/boot/**', '/usr/bin/**', '/usr/sbin/**', '/usr/lib/systemd/**'],

@@ -76,6 +76,19 @@ export const FINDING_CODES = {
   'apt-cache-damaged': 'apt’s binary cache is damaged',
   'apt-partial': 'an unfinished download lies in a partial/ directory',
   'apt-extended-states-damaged': 'apt’s record of automatically installed packages is damaged',
+  // What packages' programs make and no manifest knows.
+  'generated-damaged': 'a file that a package’s program made is damaged',
+  'generated-missing': 'a file that a package’s program always makes is not there',
+  // What the next start of the system needs.
+  'boot-kernel-damaged': 'a kernel is damaged by its own format',
+  'boot-kernel-missing': 'a kernel that the boot loader names is not there',
+  'boot-initramfs-damaged': 'an initramfs cannot be read to its end',
+  'boot-initramfs-missing': 'an initramfs that the boot loader names is not there',
+  'boot-modules-damaged': 'an index of a kernel’s modules is damaged',
+  'boot-modules-missing': 'an index of a kernel’s modules is not there',
+  'boot-loader-damaged': 'the boot loader’s configuration or a part of the boot loader is damaged',
+  'boot-loader-missing': 'the boot loader is installed and has no configuration',
+  'boot-loader-stale': 'the boot loader’s configuration names files that are not there',
   // debmend's own store.
   'store-damaged': 'debmend’s own store cannot be read',
   'store-set-aside': 'a damaged store was set aside, and a new one was begun',

@@ -22,6 +22,8 @@ export const KNOWN_BY = [
   'configuration',
   'apt',
   'store',
+  'generator',
+  'boot',
 ] as const;
 
 const pathText = z

@@ -1,9 +1,10 @@
 /**
- * The JSON of the commands about snapshots, transactions and hooks. As in a report, a part that a command did not look
+ * The JSON of the commands about snapshots, transactions, hooks, runs and their quarantine. As in a report, a part that a command did not look
  * at is absent. Nothing of the contents that the store keeps is ever in it: names, sizes and hashes only.
  * `schemas/inventory.schema.json` is generated from here.
  */
 import { z } from 'zod';
+import { quarantineSchema, undoSchema } from './run.ts';
 import { SCHEMA_VERSION } from './schema-version.ts';
 import { transactionSchema } from './transaction.ts';
 
@@ -92,6 +93,23 @@ export const inventorySchema = z
         failures: z.array(z.string()).describe('the last lines of the hooks’ log'),
       })
       .optional(),
+    services: z
+      .strictObject({
+        program: z.string(),
+        units: z.array(
+          z.strictObject({
+            name: z.string(),
+            path: z.string(),
+            state: z
+              .enum(['installed', 'missing', 'different', 'foreign'])
+              .describe('foreign: not made by debmend, or masked'),
+            enabled: z.boolean().optional().describe('absent for what only a timer starts'),
+          }),
+        ),
+      })
+      .optional(),
+    undo: undoSchema.optional(),
+    quarantine: quarantineSchema.optional(),
   })
   .meta({ id: 'Inventory', title: 'debmend inventory' });
 

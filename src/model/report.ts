@@ -4,6 +4,8 @@
  */
 import { z } from 'zod';
 import { findingSchema } from './finding.ts';
+import { outageSchema, timelineSchema } from './outage.ts';
+import { planSchema, recoverySchema } from './recovery.ts';
 import { SCHEMA_VERSION } from './schema-version.ts';
 import { SEVERITIES, type Severity } from './severity.ts';
 import { transactionSchema } from './transaction.ts';
@@ -51,6 +53,12 @@ export const reportSchema = z
     host: hostSchema,
     summary: summarySchema,
     transaction: transactionSchema.optional().describe('the newest installation that never ended'),
+    outage: outageSchema.optional().describe('how the boot before ended, where that was asked'),
+    timeline: timelineSchema
+      .optional()
+      .describe('what happened around the outage, the run’s own deeds among it'),
+    plan: planSchema.optional().describe('what a recovery was going to do, as far as the first look told'),
+    recovery: recoverySchema.optional().describe('what came of it; the findings are those of the last look'),
     findings: z.array(findingSchema).describe('the worst first, then by package, path and code'),
   })
   .meta({ id: 'Report', title: 'debmend report' });

@@ -64,7 +64,7 @@ export const syncSchema = z.strictObject({
 
 export const sealSchema = z.strictObject({
   at: z.iso.datetime(),
-  by: z.enum(['apt', 'dpkg', 'watch', 'next-start']),
+  by: z.enum(['apt', 'dpkg', 'watch', 'next-start', 'recovery']),
   complete: z.boolean().describe('every package of the intent came to where it was meant to come'),
   synced: z.boolean().describe('all that was written is known to be on disk'),
   sync: syncSchema.optional(),

@@ -1,9 +1,11 @@
 /** The report of a run, from what the audit found and where it ran. Every rendering is made from this document. */
 import { hostname, release } from 'node:os';
 import type { AuditResult } from '../audit/audit.ts';
+import type { Outage } from '../model/outage.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { Host, Report, Summary } from '../model/report.ts';
 import { SCHEMA_VERSION } from '../model/schema-version.ts';
+import type { RecoverResult } from '../recovery/recover.ts';
 import { readRegularFile } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
 import { toolVersion } from '../system/tool.ts';
@@ -26,6 +28,22 @@ export function auditReport(result: AuditResult, run: RunFacts): Report {
     summary: summarise(result, run),
     ...(result.transaction === undefined ? {} : { transaction: result.transaction }),
     findings: result.findings,
+  };
+}
+
+/** The report of a recovery: its findings are those of the last look. */
+export function recoverReport(
+  { after, plan, recovery }: RecoverResult,
+  outage: Outage | undefined,
+  run: RunFacts,
+): Report {
+  const { findings, ...head } = auditReport(after, run);
+  return {
+    ...head,
+    ...(outage === undefined ? {} : { outage, timeline: outage.timeline }),
+    plan: { steps: [...plan.steps], leftAlone: [...plan.leftAlone] },
+    recovery: { ...recovery, seconds: Math.round(run.seconds * 1000) / 1000 },
+    findings,
   };
 }
 

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   INVENTORY_SCHEMA_FILE,
   inventorySchemaText,
+  OUTAGE_SCHEMA_FILE,
+  outageSchemaText,
   REPORT_SCHEMA_FILE,
   reportSchemaText,
 } from '../../scripts/schemas.ts';
@@ -19,8 +21,9 @@ describe('schemas/report.schema.json', () => {
     expect(readFileSync(REPORT_SCHEMA_FILE, 'utf8')).toBe(reportSchemaText());
   });
 
-  it('has a sister for what the other commands print', () => {
+  it('has sisters for what the other commands print', () => {
     expect(readFileSync(INVENTORY_SCHEMA_FILE, 'utf8')).toBe(inventorySchemaText());
+    expect(readFileSync(OUTAGE_SCHEMA_FILE, 'utf8')).toBe(outageSchemaText());
   });
 
   it('names every code', () => {

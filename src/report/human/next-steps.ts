@@ -108,6 +108,19 @@ function* stepsFor(report: Report, topics: Topics, page: Page): Generator<Step> 
       text: `put back ${count(unowned.length, 'file')} that no package brings back from your own backup`,
     };
   }
+  const boot = topics.get('boot');
+  if (boot) {
+    yield {
+      text: 'do not restart the system before what it starts from is whole: the packages first, then these files',
+      paths: [...new Set(boot.flatMap(({ path }) => path ?? []))],
+    };
+  }
+  const generated = topics.get('generated');
+  if (generated) {
+    yield {
+      text: `have ${count(generated.length, 'file')} made again that programs of packages make (${names(generated)})`,
+    };
+  }
   const marks = topics.get('auto-marks');
   if (marks) {
     yield {

@@ -21,6 +21,8 @@ export type Topic =
   | 'leftovers'
   | 'conffiles'
   | 'unowned'
+  | 'boot'
+  | 'generated'
   | 'apt'
   | 'auto-marks'
   | 'store'
@@ -98,6 +100,17 @@ const TOPIC_OF: Readonly<Record<FindingCode, Topic | typeof BY_LOOKS>> = {
   'apt-cache-damaged': 'apt',
   'apt-partial': 'apt',
   'apt-extended-states-damaged': 'auto-marks',
+  'generated-damaged': 'generated',
+  'generated-missing': 'generated',
+  'boot-kernel-damaged': 'boot',
+  'boot-kernel-missing': 'boot',
+  'boot-initramfs-damaged': 'boot',
+  'boot-initramfs-missing': 'boot',
+  'boot-modules-damaged': 'boot',
+  'boot-modules-missing': 'boot',
+  'boot-loader-damaged': 'boot',
+  'boot-loader-missing': 'boot',
+  'boot-loader-stale': 'boot',
   'store-damaged': 'store',
   'store-set-aside': 'calm',
   'transaction-interrupted': 'transaction',

@@ -1,0 +1,117 @@
+/** `debmend plan` and `debmend recover`: parse, call, render. */
+import { mkdirSync, rmSync } from 'node:fs';
+import { loadConfig } from '../config/config.ts';
+import type { Recovery } from '../model/recovery.ts';
+import type { Report } from '../model/report.ts';
+import { assessOutage, lastAlive } from '../outage/assess.ts';
+import { runDirectory } from '../recovery/journal.ts';
+import { type RecoverResult, recover } from '../recovery/recover.ts';
+import { recoverReport } from '../report/document.ts';
+import { outageHead } from '../report/outage.ts';
+import { renderRecovery } from '../report/recovery.ts';
+import type { Store } from '../snapshot/store.ts';
+import { writeDurably } from '../system/durable.ts';
+import { EXIT } from './exit-codes.ts';
+import { startProgress } from './progress.ts';
+import { openRoot } from './root.ts';
+import { withStore } from './store.ts';
+
+interface RecoverArguments {
+  readonly root: string;
+  readonly apply?: boolean;
+  readonly service?: boolean;
+  readonly json?: boolean;
+  readonly store?: string;
+  readonly config?: string;
+  readonly all?: boolean;
+  /** Seconds. */
+  readonly wait?: number;
+}
+
+/** Something that waits for the network: debmend-retry.timer looks for it. */
+const RETRY = 'retry';
+
+/** @throws DebmendError */
+export async function planCommand(options: unknown): Promise<number> {
+  return await recoverCommand({ ...(options as RecoverArguments), apply: false, service: false });
+}
+
+/** @throws DebmendError */
+export async function recoverCommand(options: unknown): Promise<number> {
+  const args = options as RecoverArguments;
+  const root = openRoot(args.root);
+  const config = await loadConfig(args.config);
+  const mode: Recovery['mode'] =
+    args.service === true ? 'service' : args.apply === true ? 'apply' : 'dry-run';
+  const interruption = new AbortController();
+  const interrupt = () => interruption.abort();
+  process.once('SIGINT', interrupt);
+  process.once('SIGTERM', interrupt);
+  const startedAt = new Date();
+  const started = performance.now();
+  const page = {
+    colour: process.stdout.hasColors?.() === true && !process.env['NO_COLOR'],
+    // A serial console often says that it has 0 columns, which means that it does not know.
+    width: process.stdout.columns || Number.POSITIVE_INFINITY,
+    all: args.all === true,
+  };
+  return await withStore(root, args.store, async (store) => {
+    // The verdict comes first, within a second; the full audit takes its time.
+    const outage = await assessOutage(root, store.directory, mode !== 'dry-run');
+    if (args.json !== true) process.stdout.write(`${outageHead(outage, page)}\n`);
+    const progress = startProgress();
+    try {
+      const result = await recover({
+        root,
+        store,
+        config,
+        mode,
+        command: ['debmend', ...process.argv.slice(2)],
+        lastAlive: lastAlive(outage),
+        lockWait: (args.wait ?? 0) * 1000,
+        signal: interruption.signal,
+        onProgress: progress?.update,
+        say: args.json === true ? undefined : (line) => process.stdout.write(`${line}\n`),
+      });
+      progress?.stop();
+      const report = recoverReport(result, outage, {
+        root,
+        scope: { quick: false, packages: [], paths: [], archives: [] },
+        startedAt,
+        seconds: (performance.now() - started) / 1000,
+      });
+      keep(store, result, report, mode);
+      process.stdout.write(
+        args.json === true ? `${JSON.stringify(report, undefined, 2)}\n` : renderRecovery(report, page),
+      );
+      return exitCode(result);
+    } finally {
+      progress?.stop();
+      process.removeListener('SIGINT', interrupt);
+      process.removeListener('SIGTERM', interrupt);
+    }
+  });
+}
+
+/** The report lies beside the journal of its run; what waits for the network is marked for the timer. */
+function keep(store: Store, { recovery }: RecoverResult, report: Report, mode: Recovery['mode']): void {
+  if (mode === 'dry-run') return;
+  if (recovery.run !== undefined)
+    writeDurably(`${runDirectory(store, recovery.run)}/report.json`, `${JSON.stringify(report)}\n`, 0o600);
+  mkdirSync(store.directory, { recursive: true, mode: 0o700 });
+  if (recovery.retry && recovery.outcome === 'incomplete') writeDurably(store.file(RETRY), '\n', 0o600);
+  else rmSync(store.file(RETRY), { force: true });
+}
+
+function exitCode({ recovery }: RecoverResult): number {
+  switch (recovery.outcome) {
+    case 'nothing-to-do':
+    case 'mended':
+      return EXIT.sound;
+    case 'planned':
+    case 'incomplete':
+      return EXIT.findings;
+    case 'failed':
+      return EXIT.failed;
+  }
+}

@@ -1,0 +1,123 @@
+/** Everything that a plan is made from: what good content is at hand for what was found. Changes nothing. */
+import type { AuditResult } from '../audit/audit.ts';
+import type { Config } from '../config/settings.ts';
+import { displayName, type Package } from '../dpkg/package.ts';
+import type { Finding } from '../model/finding.ts';
+import { bytesToText, pathToText } from '../model/path-text.ts';
+import type { Store } from '../snapshot/store.ts';
+import { listTransactions } from '../snapshot/transaction/record.ts';
+import type { Root } from '../system/root.ts';
+import { planDatabaseMends } from './database/plan.ts';
+import type { DatabasePlan, DatabaseSources } from './database/sources.ts';
+import { standardSources } from './database/standard-sources.ts';
+import { isAboutFile, solveFiles } from './files.ts';
+import type { PlanInput, Reinstall } from './plan.ts';
+import { examineRedo, type Redo } from './redo/redo.ts';
+import { type Regeneration, regeneration } from './regenerate.ts';
+
+export interface GatherOptions {
+  readonly root: Root;
+  readonly store: Store;
+  readonly config: Config;
+  readonly lastAlive: number | undefined;
+}
+
+export interface Progress {
+  /** .debs that were downloaded, as paths of this host by SHA-256. */
+  readonly fetched: ReadonlyMap<string, string>;
+  /** Whether a download was tried and failed: what needs one is done another way, or later. */
+  readonly offline: boolean;
+}
+
+/** @throws DebmendError of reading the database; an error of SQLite */
+export async function gather(
+  options: GatherOptions,
+  found: AuditResult,
+  progress: Progress,
+): Promise<PlanInput> {
+  const { root, store, config } = options;
+  const { database, findings } = found;
+  const sources = standardSources(root, store, { admindir: database.admindir.inside });
+  const damaged = findings.some(({ code }) => code.startsWith('database-') || code.startsWith('apt-'));
+  const nothing: DatabasePlan = { mends: [], unmended: [], reinstall: [] };
+  const mending = damaged ? await planDatabaseMends(root, database, sources) : nothing;
+  const redos: Redo[] = [];
+  for (const transaction of listTransactions(store, 'interrupted')) {
+    const lastAlive = options.lastAlive ?? Date.parse(transaction.runs.at(-1)?.at ?? transaction.startedAt);
+    const redo = await examineRedo(store, root, config, transaction, lastAlive, progress.fetched);
+    const waits = redo.missing.length > 0 && progress.offline;
+    redos.push(waits ? { ...redo, impossible: 'archives are missing, and there is no network' } : redo);
+  }
+  const archive = async (name: string, version: string, architecture: string): Promise<string | undefined> =>
+    (await sources.archive(name, version, architecture))?.file;
+  const wanted = findings.filter(isAboutFile);
+  return {
+    findings,
+    policy: config.recovery,
+    mends: mending.mends,
+    unmendable: unmendable(findings, mending),
+    redos,
+    reinstalls: await reinstallsOf(found, mending, sources),
+    solutions: await solveFiles({ root, database, store, archive }, wanted),
+    regenerations: new Map(
+      findings.flatMap((finding): [Finding, Regeneration][] => {
+        const made = regeneration(finding);
+        return made === undefined ? [] : [[finding, made]];
+      }),
+    ),
+    untouchable: new Set(
+      mending.unmended
+        .filter(({ problem }) => problem.code.startsWith('database-script'))
+        .map(({ problem }) => bytesToText(problem.package ?? '')),
+    ),
+  };
+}
+
+function unmendable(findings: readonly Finding[], { unmended }: DatabasePlan): Map<Finding, string> {
+  const known = new Map(
+    unmended.map(({ problem, why }) => [`${problem.code} ${pathToText(problem.file)}`, why]),
+  );
+  return new Map(
+    findings.flatMap((finding): [Finding, string][] => {
+      const why = known.get(`${finding.code} ${finding.path ?? ''}`);
+      return why === undefined ? [] : [[finding, why]];
+    }),
+  );
+}
+
+/** Packages that only unpacking once more mends, each at the exact version that it was to have. */
+async function reinstallsOf(
+  { database }: AuditResult,
+  mending: DatabasePlan,
+  sources: DatabaseSources,
+): Promise<Reinstall[]> {
+  const wanted = new Map<string, Reinstall>();
+  for (const pkg of database.packages) {
+    const halfway = pkg.state === 'half-installed' || pkg.flag === 'reinstreq';
+    const mend = mending.reinstall.find(
+      ({ name, architecture }) => name === pkg.name && architecture === pkg.architecture,
+    );
+    if (!halfway && mend === undefined) continue;
+    // To be removed is no reason to be installed: dpkg goes on with that when it is told to.
+    if (pkg.want === 'deinstall' || pkg.want === 'purge') continue;
+    const display = displayName(pkg, database.native);
+    const version = mend?.version ? mend.version : pkg.version;
+    wanted.set(display, {
+      package: bytesToText(display),
+      name: pkg.name,
+      version: bytesToText(version),
+      why: mend?.why ?? 'its unpacking was interrupted',
+      archive: await archiveFor(sources, pkg, version),
+    });
+  }
+  return [...wanted.values()];
+}
+
+/** The archive of the version that was being unpacked, where dpkg's log tells it, else of the one that is recorded. */
+async function archiveFor(
+  sources: DatabaseSources,
+  { name, architecture }: Package,
+  version: string,
+): Promise<string | undefined> {
+  return version === '' ? undefined : (await sources.archive(name, version, architecture))?.file;
+}

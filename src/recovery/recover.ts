@@ -1,0 +1,398 @@
+/**
+ * The face of this folder: look, plan, do, look again, until nothing is left that can be done. A step is done once; what
+ * is still wrong when everything was read again is reported as that, and nothing is called mended that was not read (I11).
+ *
+ *     look ─► plan ─► first phase with something to do ─► look ─► …
+ *
+ * Each phase is planned anew on what the one before it left: with dpkg's database mended more is known of files, with an
+ * interrupted transaction ended most of the rest is gone.
+ */
+import type { AuditResult } from '../audit/audit.ts';
+import { audit } from '../audit/audit.ts';
+import type { Config } from '../config/settings.ts';
+import { openAdmindir } from '../dpkg/admindir.ts';
+import { DEFAULT_ADMINDIR } from '../dpkg/database.ts';
+import type { Package } from '../dpkg/package.ts';
+import type { Finding } from '../model/finding.ts';
+import { bytesToText } from '../model/path-text.ts';
+import { type LeftAlone, PHASES, type Recovery, type Step } from '../model/recovery.ts';
+import type { Transaction } from '../model/transaction.ts';
+import type { ScanProgress } from '../scan/scan.ts';
+import type { Store } from '../snapshot/store.ts';
+import { listTransactions } from '../snapshot/transaction/record.ts';
+import { sealTransaction } from '../snapshot/transaction/seal.ts';
+import { DebmendError, messageOf } from '../system/errors.ts';
+import { holdLocks } from '../system/hold-locks.ts';
+import type { Root } from '../system/root.ts';
+import { type Action, type ActionRecord, Run, settleRun, unfinishedRuns, type Why } from './actions.ts';
+import { standardSources } from './database/standard-sources.ts';
+import { carryOut } from './deeds.ts';
+import { gather } from './gather.ts';
+import { Installer } from './install.ts';
+import { type Deed, left, type Planned, type PlannedStep, planRecovery } from './plan.ts';
+import { type BrokenTool, bringBackTools, brokenTools } from './programs/rescue.ts';
+import { Programs } from './programs/runner.ts';
+import { isReached } from './redo/decide.ts';
+
+export interface RecoverOptions {
+  readonly root: Root;
+  readonly store: Store;
+  readonly config: Config;
+  readonly mode: Recovery['mode'];
+  readonly command: readonly string[];
+  /** The last moment that the machine is known to have run before an outage, in milliseconds since the epoch. */
+  readonly lastAlive: number | undefined;
+  /** How long others are waited for that hold dpkg's locks, in milliseconds. */
+  readonly lockWait: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: ScanProgress) => void) | undefined;
+  /** Takes a line for a person about what is being done. */
+  readonly say?: ((line: string) => void) | undefined;
+}
+
+export interface RecoverResult {
+  /** Of the first look. */
+  readonly before: AuditResult;
+  /** Of the last one. */
+  readonly after: AuditResult;
+  /** Of the first look: all that was going to be done as far as it could be known then. */
+  readonly plan: { readonly steps: readonly Step[]; readonly leftAlone: readonly LeftAlone[] };
+  readonly actions: readonly ActionRecord[];
+  readonly recovery: Omit<Recovery, 'seconds'>;
+}
+
+/** More looks than phases would mean that mends undo each other. */
+const MAX_PASSES = PHASES.length + 3;
+
+/**
+ * Recovers a root, or says what it would do.
+ *
+ * @throws DebmendError `locked` while another process works on the database, and nothing was touched; of the audit; of
+ * the store
+ */
+export async function recover(options: RecoverOptions): Promise<RecoverResult> {
+  const { config, mode } = options;
+  const policy = mode === 'service' ? config.recovery.policy : 'repair';
+  if (mode === 'dry-run' || policy === 'report') return await only(options, policy);
+  const admindir = openAdmindir(options.root, DEFAULT_ADMINDIR);
+  const locks = await holdLocks(admindir.host, options.lockWait);
+  let programs: Programs | undefined;
+  try {
+    settleEarlierRuns(options);
+    programs = await Programs.open(options.root, {
+      locks,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    return await new Recoverer(options, policy, programs).run();
+  } finally {
+    await programs?.close();
+    locks.release();
+  }
+}
+
+/** What would be done; changes nothing. */
+async function only(options: RecoverOptions, policy: Recovery['policy']): Promise<RecoverResult> {
+  const found = await look(options);
+  const planned = planRecovery(await gather(options, found, { fetched: new Map(), offline: false }));
+  const steps = planned.steps.map(({ step }) => step);
+  return {
+    before: found,
+    after: found,
+    plan: { steps, leftAlone: planned.leftAlone },
+    actions: [],
+    recovery: {
+      mode: options.mode,
+      policy,
+      outcome: steps.length > 0 ? 'planned' : worth(found).length > 0 ? 'incomplete' : 'nothing-to-do',
+      passes: 1,
+      mended: 0,
+      unmended: steps.length > 0 ? [] : planned.leftAlone.filter(({ harmless }) => !harmless),
+      problems: [],
+      retry: steps.some(({ needsNetwork }) => needsNetwork),
+    },
+  };
+}
+
+class Recoverer {
+  readonly #options: RecoverOptions;
+  readonly #policy: Recovery['policy'];
+  readonly #programs: Programs;
+  readonly #tried = new Set<string>();
+  readonly #problems: string[] = [];
+  readonly #actions: ActionRecord[] = [];
+  /** Interrupted transactions that were done once more, or taken back, in this run; whether it was that. */
+  readonly #redone = new Map<string, boolean>();
+  #offline = false;
+  #tools: boolean | undefined;
+  readonly #ended = new Map<string, 'finished' | 'taken-back' | 'nothing-to-do'>();
+  #run: Run | undefined;
+
+  constructor(options: RecoverOptions, policy: Recovery['policy'], programs: Programs) {
+    this.#options = options;
+    this.#policy = policy;
+    this.#programs = programs;
+  }
+
+  async run(): Promise<RecoverResult> {
+    const before = await look(this.#options);
+    let after = before;
+    let first: Planned | undefined;
+    let planned: Planned = { steps: [], leftAlone: [] };
+    let passes = 1;
+    try {
+      for (; passes <= MAX_PASSES; passes += 1) {
+        planned = planRecovery(
+          await gather(this.#options, after, { fetched: new Map(), offline: this.#offline }),
+        );
+        first ??= planned;
+        const todo = this.#next(planned);
+        if (todo.length === 0) break;
+        await this.#carryOut(todo);
+        after = await look(this.#options);
+      }
+      const sealed = await this.#seal(after);
+      if (sealed) after = await look(this.#options);
+      return this.#result(before, after, first ?? planned, planned, passes);
+    } catch (error) {
+      this.#run?.note(`it stopped: ${messageOf(error)}`);
+      this.#run?.end('failed');
+      throw error;
+    }
+  }
+
+  /** The steps of the first phase in which something is left that was not tried. */
+  #next({ steps }: Planned): PlannedStep[] {
+    const wanted = steps.filter((planned) => this.#isWanted(planned) && !this.#tried.has(keyOf(planned)));
+    const phase = PHASES.find((one) => wanted.some(({ step }) => step.phase === one));
+    return wanted.filter(({ step }) => step.phase === phase);
+  }
+
+  /** The policy `quarantine` moves partial files aside and does nothing else. */
+  #isWanted({ step, deed }: PlannedStep): boolean {
+    if (deed.kind === 'download' && (this.#offline || !this.#options.config.recovery.network)) return false;
+    if (deed.kind === 'redo' && deed.redo.missing.length > 0) return false;
+    return this.#policy === 'repair' || step.phase === 'leftovers';
+  }
+
+  async #carryOut(todo: readonly PlannedStep[]): Promise<void> {
+    const { root, store, config, command, say } = this.#options;
+    this.#run ??= Run.begin(store, root, { command: [...command], policy: config.recovery });
+    const installer = new Installer(this.#run, this.#programs);
+    for (const planned of todo) {
+      this.#tried.add(keyOf(planned));
+      if (this.#options.signal?.aborted === true) throw interrupted();
+      if (runsPrograms(planned.deed) && !(await this.#toolsWork(this.#run))) continue;
+      say?.(sentence(planned.step));
+      try {
+        const { actions, problems } = await carryOut(planned.deed, planned.step, {
+          root,
+          store,
+          run: this.#run,
+          installer,
+          policy: config.recovery,
+        });
+        this.#actions.push(...actions);
+        this.#problems.push(...problems);
+        if (planned.deed.kind === 'download' && problems.length > 0) this.#offline = true;
+        if (planned.deed.kind === 'redo')
+          this.#redone.set(planned.deed.redo.transaction.id, planned.deed.redo.takenBack);
+      } catch (error) {
+        // One file that cannot be mended keeps no other from it; a lost lock or a full disk does.
+        if (
+          !(error instanceof DebmendError) ||
+          ['locked', 'disk-full', 'read-only', 'interrupted'].includes(error.code)
+        )
+          throw error;
+        this.#problems.push(error.message);
+      }
+    }
+    root.forget();
+  }
+
+  /**
+   * Whether the root's own shell, dpkg and the like work; what of them does not is put back first. Asked once: what is
+   * broken after that stays so.
+   */
+  async #toolsWork(run: Run): Promise<boolean> {
+    if (this.#tools !== undefined) return this.#tools;
+    let broken: readonly BrokenTool[] = await brokenTools(this.#programs);
+    if (broken.length > 0) {
+      this.#options.say?.(
+        `putting back what mends: ${broken.map(({ program }) => program).join(', ')} does not work`,
+      );
+      broken = await this.#bringBack(run);
+    }
+    for (const { program, why } of broken)
+      this.#problems.push(`${program} of this root does not work: ${bytesToText(why)}`);
+    this.#tools = broken.length === 0;
+    return this.#tools;
+  }
+
+  async #bringBack(run: Run): Promise<readonly BrokenTool[]> {
+    const { root, store } = this.#options;
+    const sources = standardSources(root, store, { admindir: DEFAULT_ADMINDIR });
+    try {
+      const why = (source: string): Why => ({ reason: 'nothing can be mended without it', source });
+      const perform = (action: Action, source: string): void => {
+        this.#actions.push(run.perform(action, why(source)));
+      };
+      const archiveOf = async (pkg: Package): Promise<string | undefined> =>
+        (await sources.archive(pkg.name, pkg.version, pkg.architecture))?.file;
+      const { lacking, broken } = await bringBackTools(this.#programs, archiveOf, {
+        put: (path, data, attributes, source) => perform({ kind: 'put', path, data, attributes }, source),
+        link: (path, target, attributes, source) =>
+          perform({ kind: 'link', path, target, attributes }, source),
+        directory: (path, attributes, source) => perform({ kind: 'directory', path, attributes }, source),
+      });
+      for (const { package: name, why: reason } of lacking)
+        this.#problems.push(`${bytesToText(name)}: ${reason}`);
+      return broken;
+    } finally {
+      sources.close();
+    }
+  }
+
+  /** Seals the transactions whose packages are where they were meant to come. @returns whether one was */
+  async #seal(after: AuditResult): Promise<boolean> {
+    const { root, store, config } = this.#options;
+    if (this.#policy !== 'repair') return false;
+    let sealed = false;
+    for (const transaction of interruptedTransactions(store)) {
+      // What was not done once more is suspect, whatever dpkg's records say of it.
+      const takenBack = this.#redone.get(transaction.id);
+      if (takenBack === undefined || (!takenBack && !hasEnded(transaction, after))) continue;
+      await sealTransaction(store, root, config, transaction, 'recovery');
+      this.#ended.set(transaction.id, takenBack ? 'taken-back' : 'finished');
+      sealed = true;
+    }
+    return sealed;
+  }
+
+  #result(
+    before: AuditResult,
+    after: AuditResult,
+    first: Planned,
+    last: Planned,
+    passes: number,
+  ): RecoverResult {
+    const still = new Set(after.findings.map(identity));
+    const mended = worth(before).filter((finding) => !still.has(identity(finding))).length;
+    const open = interruptedTransactions(this.#options.store);
+    const reasons = new Map(
+      last.leftAlone.map((one) => [`${one.finding} ${one.path ?? ''} ${one.package ?? ''}`, one]),
+    );
+    const unmended = worth(after).flatMap((finding): LeftAlone[] => {
+      const known = reasons.get(`${finding.code} ${finding.path ?? ''} ${finding.package ?? ''}`);
+      if (known?.harmless === true) return [];
+      return [known ?? left(finding, 'it was tried, and is still so', false)];
+    });
+    const retry = last.steps.some(({ step }) => step.needsNetwork);
+    const acted = this.#run !== undefined;
+    const outcome =
+      unmended.length > 0 || open.length > 0
+        ? 'incomplete'
+        : acted || this.#ended.size > 0
+          ? 'mended'
+          : 'nothing-to-do';
+    this.#run?.end(outcome === 'incomplete' ? 'incomplete' : 'mended');
+    const [id, end] = [...this.#ended].at(-1) ?? [open.at(-1)?.id, 'open' as const];
+    return {
+      before,
+      after,
+      plan: { steps: first.steps.map(({ step }) => step), leftAlone: first.leftAlone },
+      actions: this.#actions,
+      recovery: {
+        ...(this.#run === undefined ? {} : { run: this.#run.id }),
+        mode: this.#options.mode,
+        policy: this.#policy,
+        outcome,
+        passes,
+        mended,
+        unmended,
+        problems: this.#problems,
+        ...(id === undefined ? {} : { transaction: { id, end } }),
+        retry,
+      },
+    };
+  }
+}
+
+function runsPrograms({ kind }: Deed): boolean {
+  switch (kind) {
+    case 'redo':
+    case 'reinstall':
+    case 'configure':
+    case 'regenerate':
+    case 'download':
+      return true;
+    case 'database':
+    case 'file':
+    case 'rename':
+    case 'aside':
+      return false;
+  }
+}
+
+async function look({ root, config, signal, onProgress }: RecoverOptions): Promise<AuditResult> {
+  root.forget();
+  return await audit({
+    root,
+    scope: { packages: [], paths: [] },
+    quick: false,
+    archives: [],
+    leftoverGlobs: config.audit.leftoverGlobs,
+    ignoreLock: true,
+    signal,
+    onProgress,
+  });
+}
+
+/** Findings that are more than information. */
+function worth({ findings }: AuditResult): Finding[] {
+  return findings.filter(({ severity }) => severity !== 'info');
+}
+
+function identity({ code, path = '', package: name = '' }: Finding): string {
+  return `${code} ${path} ${name}`;
+}
+
+function keyOf({ step }: PlannedStep): string {
+  return `${step.phase} ${step.what} ${step.path ?? ''} ${step.package ?? ''} ${step.version ?? ''} ${step.source ?? ''} ${step.command?.join(' ') ?? ''} ${step.what === 'install-once-more' ? step.needsNetwork : ''}`;
+}
+
+export function interruptedTransactions(store: Store): Transaction[] {
+  return listTransactions(store, 'interrupted');
+}
+
+/** Whether every package of a transaction is where it was meant to come, by the database as it was read again. */
+function hasEnded(transaction: Transaction, { database }: AuditResult): boolean {
+  const last = new Map(
+    transaction.runs.flatMap(({ packages }) =>
+      packages
+        .filter(({ action }) => action !== 'configure')
+        .map((pkg) => [`${pkg.name}:${pkg.architecture}`, pkg] as const),
+    ),
+  );
+  return [...last.values()].every((record) => isReached(record, database.packages));
+}
+
+/** A run that was interrupted left its last action open; nothing else may be done before that is settled (I4). */
+function settleEarlierRuns({ root, store, say }: RecoverOptions): void {
+  for (const id of unfinishedRuns(store)) {
+    for (const { id: action, left: how } of settleRun(store, root, id))
+      say?.(`action ${action} of an interrupted run: ${how === 'done' ? 'completed' : 'not begun'}`);
+  }
+}
+
+function sentence({ what, path, package: name, reason }: Step): string {
+  const subject = path ?? name;
+  return `${what.replaceAll('-', ' ')}${subject === undefined ? '' : ` ${subject}`}: ${reason}`;
+}
+
+function interrupted(): DebmendError {
+  return new DebmendError(
+    'interrupted',
+    'recovering: it was interrupted',
+    'run it again: it goes on from where the disk is',
+  );
+}

@@ -1,0 +1,97 @@
+/**
+ * Which packages of an interrupted transaction are installed or removed once more. Across a crash that is all of them:
+ * what their maintainer scripts wrote was never synced, whatever dpkg's records say. In the same boot nothing that was
+ * written is lost, and a package that came to where it was meant to come stays.
+ */
+import type { Package } from '../../dpkg/package.ts';
+import type { IntendedPackageRecord, Transaction, TransactionRun } from '../../model/transaction.ts';
+import { bytesFromText } from '../../system/bytes.ts';
+
+export interface RedoPackage {
+  readonly record: IntendedPackageRecord;
+  /** The run that has it first, of those that were not sealed. */
+  readonly run: number;
+  readonly why: 'unfinished' | 'suspect';
+}
+
+export interface Decision {
+  /** In the order of the runs, and in each in the order that the front end gave. */
+  readonly packages: readonly RedoPackage[];
+  /** Of those that came to their end in this boot, which nothing has to be done for. */
+  readonly finished: readonly IntendedPackageRecord[];
+  /** Whether the machine was started anew since. */
+  readonly crashed: boolean;
+}
+
+/**
+ * @param runs those that were not sealed
+ * @param later names that a later transaction brought to its own end: they are that one's now
+ * @param now dpkg's present records
+ * @param boot the present boot's id
+ */
+export function decideRedo(
+  transaction: Transaction,
+  runs: readonly TransactionRun[],
+  later: ReadonlySet<string>,
+  now: readonly Package[],
+  boot: string | undefined,
+): Decision {
+  const crashed = transaction.boot !== boot;
+  const packages: RedoPackage[] = [];
+  const finished: IntendedPackageRecord[] = [];
+  runs.forEach(({ packages: intended }, run) => {
+    for (const record of intended) {
+      if (later.has(record.name)) continue;
+      const reached = isReached(record, now);
+      // A removal goes on from where it is: what its scripts deleted is gone for good, and dpkg's list of what is
+      // left was written before. dpkg's own record of its end is on disk only after that.
+      if (reached && (!crashed || record.action === 'remove')) {
+        finished.push(record);
+        continue;
+      }
+      const first = packages.find(
+        ({ record: { name, architecture } }) => name === record.name && architecture === record.architecture,
+      );
+      packages.push({ record, run: first?.run ?? run, why: reached ? 'suspect' : 'unfinished' });
+    }
+  });
+  return { packages, finished, crashed };
+}
+
+/** Whether a package of a transaction puts files in place. */
+export function bringsFiles({ record }: RedoPackage): boolean {
+  switch (record.action) {
+    case 'install':
+    case 'upgrade':
+    case 'downgrade':
+    case 'reinstall':
+      return true;
+    case 'remove':
+    case 'configure':
+      return false;
+  }
+}
+
+/** Whether a package is where the transaction was to bring it. */
+export function isReached(record: IntendedPackageRecord, now: readonly Package[]): boolean {
+  const name = bytesFromText(record.name);
+  const architecture = bytesFromText(record.architecture);
+  const instances = now.filter(
+    (pkg) =>
+      pkg.name === name &&
+      (architecture === '' ||
+        architecture === 'all' ||
+        pkg.architecture === architecture ||
+        pkg.architecture === 'all'),
+  );
+  if (record.action === 'remove') {
+    return instances.every(({ state }) => state === 'not-installed' || state === 'config-files');
+  }
+  return instances.some(
+    ({ state, flag, version }) =>
+      flag === 'ok' &&
+      // With triggers to come the package itself is done: configuring what is pending does the rest.
+      (state === 'installed' || state === 'triggers-awaited' || state === 'triggers-pending') &&
+      (record.newVersion === undefined || version === bytesFromText(record.newVersion)),
+  );
+}

@@ -1,0 +1,51 @@
+/** One thing that is done to the tree before an interrupted transaction's packages are installed once more. */
+import { readdirSync } from 'node:fs';
+import type { Diversion } from '../../dpkg/diversions.ts';
+import type { Xxh64 } from '../../scan/xxh64.ts';
+import { type Bytes, bytesOf, fsPath } from '../../system/bytes.ts';
+import type { Root } from '../../system/root.ts';
+import type { Action, Why } from '../actions.ts';
+import type { KeptArchive } from './archives.ts';
+import type { Before } from './before.ts';
+import type { RedoPackage } from './decide.ts';
+
+export interface Effect {
+  readonly action: Action;
+  readonly why: Why;
+  /** It goes back to its place when the second installation has made nothing there. */
+  readonly comesBack: boolean;
+}
+
+/** What is known of an interrupted transaction, its packages and the tree. */
+export interface EffectsInput {
+  readonly root: Root;
+  readonly before: Before;
+  readonly crashed: boolean;
+  /** Nothing is made once more: what it made leaves for good, what it changed goes back. */
+  readonly takenBack: boolean;
+  readonly packages: readonly RedoPackage[];
+  readonly archives: ReadonlyMap<RedoPackage, KeptArchive>;
+  /** Paths that its packages owned before, by their lists of then. */
+  readonly ownedBefore: readonly Bytes[];
+  readonly diversions: readonly Diversion[];
+  /** What the tracked globs match now, resolved inside the root. */
+  readonly tracked: readonly Bytes[];
+  /** Whether a package that has no part in the transaction owns a path. */
+  readonly ownedByOthers: (path: Bytes) => boolean;
+  /** The last moment that the machine is known to have run, in milliseconds since the epoch. */
+  readonly lastAlive: number;
+  readonly xxh64: Xxh64;
+}
+
+export function aside(path: Bytes, reason: string, comesBack = false): Effect {
+  return { action: { kind: 'quarantine', path }, why: { reason }, comesBack };
+}
+
+/** The names in a directory; none when it cannot be read. */
+export function namesIn(host: Bytes): Bytes[] {
+  try {
+    return readdirSync(fsPath(host), { encoding: 'buffer' }).map(bytesOf);
+  } catch {
+    return [];
+  }
+}

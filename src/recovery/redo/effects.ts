@@ -1,0 +1,224 @@
+/**
+ * What an interrupted transaction left in the tree, and what becomes of it before its packages are installed once more:
+ *
+ *  - dpkg's temporary names of its packages: a backup whose original is missing goes back to its place, the others
+ *    leave, because unpacking makes them anew;
+ *  - tracked files (/etc, …) that it damaged get their content of before;
+ *  - tracked files that it made leave their place: scripts that make a file only where there is none would take half a
+ *    file for a whole one (facts: readline-common and /etc/inputrc);
+ *  - state that it made elsewhere (a half-made /var/lib/mysql) leaves, when its own scripts or archive name the place
+ *    and it was born after the beginning. What stood before is never touched.
+ *
+ * Nothing is guessed about what it made: a path counts only when the snapshot before knows that it was not there, or
+ * when the filesystem says that it was born later. What the second installation does not make again was somebody
+ * else's, and comes back (`comesBack`).
+ */
+import { lstatSync, readFileSync, readlinkSync } from 'node:fs';
+import { bytesToText } from '../../model/path-text.ts';
+import { Kind } from '../../scan/work.ts';
+import type { Xxh64 } from '../../scan/xxh64.ts';
+import type { Entry } from '../../snapshot/entries.ts';
+import { type Bytes, bytesOf, fsPath } from '../../system/bytes.ts';
+import { readRegularFile } from '../../system/files.ts';
+import { looksDamaged } from '../content.ts';
+import type { Before } from './before.ts';
+import { aside, type Effect, type EffectsInput } from './effect.ts';
+import { stateOf } from './state.ts';
+
+/** Larger tracked files are not read here, in bytes: their own checks look at them (an initramfs). */
+const READ_LIMIT = 16 * 1024 * 1024;
+
+/** What is to be done, in order. */
+export function planEffects(input: EffectsInput): Effect[] {
+  const names = new Names(input);
+  const effects = [
+    ...leftovers(input),
+    ...trackedBefore(input, names),
+    ...trackedSince(input, names),
+    ...stateOf(input),
+  ];
+  return input.takenBack ? effects.map((effect) => ({ ...effect, comesBack: false })) : effects;
+}
+
+/** Which paths the maintainer scripts and archives of the transaction's packages name. */
+export class Names {
+  readonly #scripts: Bytes;
+  readonly #shipped: Set<Bytes>;
+
+  constructor(input: EffectsInput) {
+    const { packages, archives, root } = input;
+    this.#scripts = [...archives.values()].flatMap(({ scripts }) => scripts).join('\n');
+    this.#shipped = new Set(input.ownedBefore);
+    for (const pkg of packages) {
+      for (const { path } of archives.get(pkg)?.entries ?? []) {
+        const found = root.resolve(path);
+        this.#shipped.add(path);
+        if (found.kind === 'found') this.#shipped.add(found.inside);
+      }
+    }
+  }
+
+  /** Scripts often put a path together from variables: then its last component is all that stands there. */
+  has(path: Bytes): boolean {
+    const name = path.slice(path.lastIndexOf('/') + 1);
+    return (
+      this.#shipped.has(path) ||
+      this.#scripts.includes(path) ||
+      (name.length >= 4 && this.#scripts.includes(name))
+    );
+  }
+}
+
+function leftovers(input: EffectsInput): Effect[] {
+  const { root } = input;
+  const diverted = new Map(input.diversions.map(({ from, to }) => [from, to]));
+  const effects: Effect[] = [];
+  for (const path of allPaths(input)) {
+    for (const name of [path, diverted.get(path)]) {
+      if (name === undefined) continue;
+      const found = root.resolve(name);
+      if (found.kind !== 'found') continue;
+      const { inside, host } = found;
+      const there = isThere(host);
+      for (const suffix of ['.dpkg-tmp', '.dpkg-remove', '.dpkg-backup']) {
+        if (!isThere(host + suffix)) continue;
+        // A maintainer script moves a conffile aside and takes it away when the package is configured.
+        const returns = !there && (suffix === '.dpkg-tmp' || input.before.find(inside) !== undefined);
+        effects.push(
+          returns
+            ? {
+                action: { kind: 'rename', from: inside + suffix, to: inside },
+                why: {
+                  reason: `the only copy of ${bytesToText(inside)}, which the interrupted installation had moved aside`,
+                },
+                comesBack: false,
+              }
+            : aside(
+                inside + suffix,
+                'an old version that the interrupted installation had not yet taken away',
+              ),
+        );
+        if (returns) break;
+      }
+      for (const suffix of ['.dpkg-new', '.dpkg-divert.tmp', '.dpkg-staging-dir']) {
+        if (isThere(host + suffix))
+          effects.push(
+            aside(inside + suffix, 'a new version that was not put in place; it is unpacked once more'),
+          );
+      }
+    }
+  }
+  return effects;
+}
+
+function* allPaths({ ownedBefore, archives, packages }: EffectsInput): Iterable<Bytes> {
+  const seen = new Set<Bytes>();
+  for (const path of ownedBefore) {
+    if (!seen.has(path)) yield path;
+    seen.add(path);
+  }
+  for (const pkg of packages) {
+    for (const { path } of archives.get(pkg)?.entries ?? []) {
+      if (!seen.has(path)) yield path;
+      seen.add(path);
+    }
+  }
+}
+
+/** What was tracked before and is not what it was. */
+function trackedBefore(input: EffectsInput, names: Names): Effect[] {
+  const { root, before } = input;
+  const effects: Effect[] = [];
+  for (const entry of before.tracked()) {
+    if (entry.kind !== Kind.file && entry.kind !== Kind.link) continue;
+    const host = root.hostPath(entry.path);
+    const stat = lstatSync(fsPath(host), { throwIfNoEntry: false });
+    if (entry.kind === Kind.link) {
+      if (entry.target === null || !names.has(entry.path)) continue;
+      if (stat?.isSymbolicLink() === true && targetOf(host) === entry.target) continue;
+      if (stat !== undefined && !stat.isSymbolicLink()) continue;
+      effects.push({
+        action: { kind: 'link', path: entry.path, target: entry.target, attributes: entry },
+        why: { reason: 'the link as it was before the interrupted installation', source: 'snapshot' },
+        comesBack: false,
+      });
+      continue;
+    }
+    if (stat === undefined) {
+      if (names.has(entry.path))
+        effects.push(...putBack(before, entry, 'it was taken away by the interrupted installation'));
+      continue;
+    }
+    if (!stat.isFile() || stat.size > READ_LIMIT) continue;
+    if (!input.crashed && stat.ino === entry.ino && stat.size === entry.size && stat.mtimeMs === entry.mtime)
+      continue;
+    const now = readRegularFile(host, READ_LIMIT);
+    if (now.kind !== 'read') continue;
+    const data = Buffer.from(now.data, 'latin1');
+    if (entry.xxh64?.equals(digest(input.xxh64, data))) continue;
+    const damage = looksDamaged(data);
+    if (damage === undefined && !names.has(entry.path)) continue;
+    effects.push(
+      ...putBack(
+        before,
+        entry,
+        damage === undefined
+          ? 'the interrupted installation changed it, and does so once more'
+          : `it is ${damage} since the interrupted installation`,
+      ),
+    );
+  }
+  return effects;
+}
+
+function putBack(before: Before, entry: Entry, reason: string): Effect[] {
+  const data = before.contentOf(entry);
+  if (data === undefined) return [];
+  const { mode, uid, gid, mtime, capability } = entry;
+  return [
+    {
+      action: {
+        kind: 'put',
+        path: entry.path,
+        data,
+        attributes: { mode, uid, gid, mtime, ...(capability === null ? {} : { capability }) },
+      },
+      why: { reason, source: 'snapshot' },
+      comesBack: false,
+    },
+  ];
+}
+
+/** What is tracked and was not there before. */
+function trackedSince(input: EffectsInput, names: Names): Effect[] {
+  const { root, before } = input;
+  const effects: Effect[] = [];
+  for (const path of input.tracked) {
+    if (before.find(path) !== undefined || input.ownedByOthers(path)) continue;
+    const host = root.hostPath(path);
+    const stat = lstatSync(fsPath(host), { throwIfNoEntry: false });
+    if (stat === undefined || !stat.isFile() || stat.size > READ_LIMIT) continue;
+    const damage = looksDamaged(readFileSync(fsPath(host)));
+    if (damage !== undefined)
+      effects.push(aside(path, `the interrupted installation made it, and it is ${damage}`, true));
+    else if (input.crashed || names.has(path))
+      effects.push(aside(path, 'the interrupted installation made it, and makes it once more', true));
+  }
+  return effects;
+}
+
+function isThere(host: Bytes): boolean {
+  return lstatSync(fsPath(host), { throwIfNoEntry: false }) !== undefined;
+}
+
+function targetOf(host: Bytes): Bytes {
+  return bytesOf(readlinkSync(fsPath(host), { encoding: 'buffer' }));
+}
+
+export function digest(xxh64: Xxh64, data: Buffer): Buffer {
+  const hash = xxh64.begin();
+  hash.update(data);
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(hash.digest());
+  return bytes;
+}

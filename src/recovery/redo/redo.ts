@@ -1,0 +1,321 @@
+/**
+ * An interrupted transaction, back to before and once more (docs/recovery.md). Looking and doing are apart:
+ * `examineRedo` changes nothing and says all that would be done, `applyRedo` does it.
+ *
+ *   1. effects      what the transaction left in the tree (effects.ts, state.ts)
+ *   2. rewind       dpkg's stanzas and control files of its packages, apt's automatic marks
+ *   3. replay       the same packages, the same versions, from the kept .debs
+ *   4. marks        automatic as an uninterrupted run would have left them
+ *   5. comebacks    what the second installation did not make again was somebody else's
+ *
+ * Everything is computed from the snapshot before the transaction, never from how far an earlier try came; so a try
+ * that was itself interrupted is followed by the same steps (I4). The snapshot and the .debs stay until the seal.
+ */
+import { lstatSync } from 'node:fs';
+import type { Config } from '../../config/settings.ts';
+import { type Database, DEFAULT_ADMINDIR, readDatabase, readManifest } from '../../dpkg/database.ts';
+import { parseList } from '../../dpkg/manifest.ts';
+import { changedRecords } from '../../dpkg/selection.ts';
+import type { Transaction } from '../../model/transaction.ts';
+import { loadXxh64 } from '../../scan/xxh64.ts';
+import type { Store } from '../../snapshot/store.ts';
+import { trackedPaths } from '../../snapshot/tracked.ts';
+import { recordsNow } from '../../snapshot/transaction/outcome.ts';
+import { listTransactions } from '../../snapshot/transaction/record.ts';
+import { type Bytes, bufferOf, bytesFromText, bytesOf, fsPath } from '../../system/bytes.ts';
+import { readRegularFile } from '../../system/files.ts';
+import type { Root } from '../../system/root.ts';
+import { type KeptArchive, keptArchive, readKept, sha256Of } from './archives.ts';
+import { Before, isControlFileOf } from './before.ts';
+import { bringsFiles, type Decision, decideRedo, type RedoPackage } from './decide.ts';
+import { aside, type Effect, type EffectsInput } from './effect.ts';
+import { planEffects } from './effects.ts';
+import { merged, rewindRecords } from './rewind.ts';
+import { describeLost, planTakeBack } from './take-back.ts';
+
+export const EXTENDED_STATES = '/var/lib/apt/extended_states';
+const ARCHIVES = '/var/cache/apt/archives';
+
+export interface Redo {
+  readonly transaction: Transaction;
+  readonly before: Before;
+  readonly decision: Decision;
+  readonly archives: ReadonlyMap<RedoPackage, KeptArchive>;
+  /** Whether it is taken back instead of done once more. */
+  readonly takenBack: boolean;
+  /** Packages whose .deb is not at hand: the network has to bring it. */
+  readonly missing: readonly RedoPackage[];
+  /** What is done to the tree and to dpkg's files before anything is installed, in order. */
+  readonly effects: readonly Effect[];
+  /** Why it cannot be done; the packages are then mended one by one. */
+  readonly impossible: string | undefined;
+}
+
+/**
+ * Looks at what an interrupted transaction needs. Changes nothing.
+ *
+ * @param lastAlive the last moment that the machine is known to have run, in milliseconds since the epoch
+ * @param elsewhere further .debs by SHA-256, as paths of this host: what the network brought
+ */
+export async function examineRedo(
+  store: Store,
+  root: Root,
+  config: Config,
+  transaction: Transaction,
+  lastAlive: number,
+  elsewhere: ReadonlyMap<string, string> = new Map(),
+): Promise<Redo> {
+  const database = readDatabase(root);
+  const before = new Before(store, transaction);
+  const inside = database.admindir.host.slice(root.prefix.length) || DEFAULT_ADMINDIR;
+  const takenBack = config.recovery.transaction === 'take-back';
+  const decided = decideRedo(
+    transaction,
+    before.runs,
+    laterNames(store, transaction),
+    database.packages,
+    store.boot,
+  );
+  // Taken back is all of it, also what came to its end in this very boot.
+  const decision = takenBack ? withFinished(decided) : decided;
+  const archives = new Map<RedoPackage, KeptArchive>();
+  const missing: RedoPackage[] = [];
+  for (const pkg of decision.packages) {
+    if (!bringsFiles(pkg)) continue;
+    const file = findArchive(store, root, transaction.id, pkg, elsewhere);
+    if (file === undefined) missing.push(pkg);
+    else archives.set(pkg, await readKept(file));
+  }
+  const records = before.records(inside);
+  const base = { transaction, before, decision, archives, missing: takenBack ? [] : missing, takenBack };
+  if (decision.packages.length === 0) return { ...base, effects: [], impossible: undefined };
+  if (records === undefined)
+    return {
+      ...base,
+      effects: [],
+      impossible: 'the snapshot from before it is lost, or its copy of dpkg’s records is',
+    };
+  const rewound = takenBack ? decision.packages : decision.packages.filter(isRewound);
+  const owned = ownedBefore(before, inside, rewound);
+  const tracked = await trackedPaths(root, config.snapshots.tracked, config.snapshots.trackedLimit);
+  const names = new Set(rewound.map(({ record }) => bytesFromText(record.name)));
+  const input: EffectsInput = {
+    root,
+    before,
+    crashed: decision.crashed,
+    takenBack,
+    packages: rewound,
+    archives,
+    ownedBefore: owned,
+    diversions: database.diversions,
+    tracked: tracked.paths.map(({ path }) => path),
+    ownedByOthers: ownersBeside(root, database, names),
+    lastAlive,
+    xxh64: await loadXxh64(),
+  };
+  const back = takenBack ? planTakeBack(store, input) : { effects: [], lost: [] };
+  const effects = [
+    ...planEffects(input),
+    ...back.effects,
+    ...rewindEffects(root, database, before, inside, { ...decision, packages: rewound }, names, records),
+  ];
+  return { ...base, effects: withoutDoubles(effects), impossible: describeLost(back.lost) };
+}
+
+/** A removal is gone on with, from where it is; everything else goes back to before (decide.ts). */
+function isRewound({ record }: RedoPackage): boolean {
+  return record.action !== 'remove';
+}
+
+function withFinished(decision: Decision): Decision {
+  const more = decision.finished.map((record): RedoPackage => ({ record, run: 0, why: 'suspect' }));
+  return { ...decision, packages: [...decision.packages, ...more], finished: [] };
+}
+
+/** A path has one end: the first that was decided on. */
+function withoutDoubles(effects: readonly Effect[]): Effect[] {
+  const seen = new Set<Bytes>();
+  return effects.filter(({ action }) => {
+    const paths = action.kind === 'rename' ? [action.from, action.to] : [action.path];
+    if (paths.some((path) => seen.has(path))) return false;
+    for (const path of paths) seen.add(path);
+    return true;
+  });
+}
+
+/** Names that transactions after this one brought to their end. */
+function laterNames(store: Store, { id }: Transaction): Set<string> {
+  const later = listTransactions(store, 'sealed').filter(
+    (other) => other.id > id && other.seal?.complete === true,
+  );
+  return new Set(
+    later.flatMap(({ runs }) => runs.flatMap(({ packages }) => packages.map(({ name }) => name))),
+  );
+}
+
+function findArchive(
+  store: Store,
+  root: Root,
+  id: string,
+  { record }: RedoPackage,
+  elsewhere: ReadonlyMap<string, string>,
+): string | undefined {
+  const kept = keptArchive(store, id, record);
+  if (kept !== undefined || record.archive === undefined) return kept;
+  const fetched = elsewhere.get(record.archive.sha256);
+  if (fetched !== undefined) return fetched;
+  const name = record.archive.path.slice(record.archive.path.lastIndexOf('/') + 1);
+  for (const path of [bytesFromText(record.archive.path), `${ARCHIVES}/${bytesFromText(name)}`]) {
+    const found = root.resolveFully(path);
+    if (found.kind !== 'found') continue;
+    const host = bufferOf(found.host).toString('utf8');
+    if (sha256Of(host) === record.archive.sha256) return host;
+  }
+  return undefined;
+}
+
+/** The paths of the lists that the packages had before. */
+function ownedBefore(before: Before, admindir: Bytes, packages: readonly RedoPackage[]): Bytes[] {
+  const paths = new Set<Bytes>();
+  for (const { record, run } of packages) {
+    for (const [file, entry] of before.controlFiles(`${admindir}/info`, bytesFromText(record.name), run)) {
+      const data = file.endsWith('.list') ? before.contentOf(entry) : undefined;
+      if (data !== undefined) for (const path of parseList(bytesOf(data)).paths) paths.add(path);
+    }
+  }
+  return [...paths];
+}
+
+/** Whether a package that is none of these owns a path, by the present lists. */
+function ownersBeside(root: Root, database: Database, names: ReadonlySet<Bytes>): (path: Bytes) => boolean {
+  const owned = new Set<Bytes>();
+  for (const pkg of database.packages) {
+    if (names.has(pkg.name)) continue;
+    for (const path of readManifest(database, pkg, false).paths) {
+      owned.add(path);
+      if (!path.startsWith('/usr/')) {
+        const found = root.resolve(path);
+        if (found.kind === 'found') owned.add(found.inside);
+      }
+    }
+    for (const { path } of pkg.conffiles) owned.add(path);
+  }
+  return (path) => owned.has(path);
+}
+
+/** dpkg's own files, as they were for these packages. */
+function rewindEffects(
+  root: Root,
+  database: Database,
+  before: Before,
+  admindir: Bytes,
+  decision: Decision,
+  names: ReadonlySet<Bytes>,
+  records: readonly Bytes[],
+): Effect[] {
+  const effects: Effect[] = [];
+  const now = recordsNow(database.admindir);
+  // Across a crash also what it did to others: triggers that it made pending, and whatever was processed of them.
+  const rewound = new Set([...names, ...(decision.crashed ? disturbed(database, records, now) : [])]);
+  for (const name of database.admindir.names('updates')) {
+    if (/^\d+$|^tmp\.i$/.test(name))
+      effects.push(
+        aside(`${admindir}/updates/${name}`, 'what dpkg had noted there is merged into the status file'),
+      );
+  }
+  const reason = 'dpkg’s records of the interrupted installation’s packages, as they were before it';
+  const status = rewindRecords(records, now, rewound);
+  if (status !== now[0] || effects.length > 0)
+    effects.unshift({
+      action: { kind: 'put', path: `${admindir}/status`, data: bufferOf(status), attributes: OWNED_BY_ROOT },
+      why: { reason, source: 'snapshot' },
+      comesBack: false,
+    });
+  effects.push(...controlFileEffects(root, database, before, admindir, decision));
+  if (database.admindir.names('.').includes('tmp.ci'))
+    effects.push(aside(`${admindir}/tmp.ci`, 'a control archive that dpkg was unpacking'));
+  effects.push(...markEffects(root, before));
+  return effects;
+}
+
+/** Packages that stand at their version of before, and wait for triggers or are in the middle of processing some. */
+function disturbed(database: Database, before: readonly Bytes[], now: readonly Bytes[]): Bytes[] {
+  const old = new Map([...merged(before)].map(([key, stanza]) => [key, versionOf(stanza)]));
+  const changed = changedRecords(before, now);
+  return database.packages
+    .filter(({ name, architecture, version, state }) => {
+      const wasInstalled = old.get(`${name} ${architecture}`) === version;
+      return changed.has(name) && wasInstalled && state !== 'installed' && state !== 'config-files';
+    })
+    .map(({ name }) => name);
+}
+
+function versionOf(stanza: Bytes): Bytes | undefined {
+  return /^Status: \S+ ok installed$/m.test(stanza) ? /^Version: (\S+)$/m.exec(stanza)?.[1] : undefined;
+}
+
+const OWNED_BY_ROOT = { mode: 0o644, uid: 0, gid: 0 };
+
+function controlFileEffects(
+  root: Root,
+  database: Database,
+  before: Before,
+  admindir: Bytes,
+  decision: Decision,
+): Effect[] {
+  const effects: Effect[] = [];
+  const info = `${admindir}/info`;
+  const present = database.admindir.names('info');
+  const done = new Set<string>();
+  for (const { record, run } of decision.packages) {
+    if (done.has(record.name)) continue;
+    done.add(record.name);
+    const name = bytesFromText(record.name);
+    const files = before.controlFiles(info, name, run);
+    for (const file of present) {
+      if (isControlFileOf(file, name) && !files.has(file))
+        effects.push(
+          aside(`${info}/${file}`, 'the interrupted installation brought it, and brings it once more'),
+        );
+    }
+    for (const [file, entry] of files) {
+      const data = before.contentOf(entry);
+      if (data === undefined) continue;
+      const now = readRegularFile(root.hostPath(entry.path));
+      if (now.kind === 'read' && bufferOf(now.data).equals(data)) continue;
+      const { mode, uid, gid, mtime } = entry;
+      effects.push({
+        action: { kind: 'put', path: `${info}/${file}`, data, attributes: { mode, uid, gid, mtime } },
+        why: { reason: 'the control file as it was before the interrupted installation', source: 'snapshot' },
+        comesBack: false,
+      });
+    }
+  }
+  return effects;
+}
+
+/** apt's automatic marks, as they were. */
+function markEffects(root: Root, before: Before): Effect[] {
+  const entry = before.find(EXTENDED_STATES);
+  const found = root.resolve(EXTENDED_STATES);
+  const host = found.kind === 'found' ? found.host : undefined;
+  const isThere = host !== undefined && lstatSync(fsPath(host), { throwIfNoEntry: false }) !== undefined;
+  if (entry === undefined)
+    return isThere ? [aside(EXTENDED_STATES, 'automatic marks that did not stand there before')] : [];
+  const data = before.contentOf(entry);
+  const now = host === undefined ? undefined : readRegularFile(host);
+  if (data === undefined || (now?.kind === 'read' && bufferOf(now.data).equals(data))) return [];
+  const { mode, uid, gid, mtime } = entry;
+  return [
+    {
+      action: { kind: 'put', path: EXTENDED_STATES, data, attributes: { mode, uid, gid, mtime } },
+      why: { reason: 'automatic marks as they were before the interrupted installation', source: 'snapshot' },
+      comesBack: false,
+    },
+  ];
+}
+
+/** @returns what is wrong with the archives at hand, for people */
+export function describeMissing({ missing }: Redo): string {
+  return missing.map(({ record }) => `${record.name} ${record.newVersion ?? ''}`.trim()).join(', ');
+}
