@@ -148,7 +148,8 @@ export async function createTransactionSnapshot(
   for (const signature of entries.signaturesBelow(trees)) known.set(signature[0], signature);
   for (const name of scope.packages) {
     for (const prefix of [`${info}/${name}.`, `${info}/${name}:`])
-      for (const signature of entries.signaturesBeginning(prefix)) known.set(signature[0], signature);
+      for (const signature of entries.signaturesBeginning(prefix))
+        if (inInfo(stemOf(signature[1].slice(info.length + 1)))) known.set(signature[0], signature);
   }
   const indexes = new Set([...known.values()].map(([, path]) => subjects.find(path)));
   for (let index = 0; index < subjects.list.count; index += 1) {
@@ -264,10 +265,15 @@ function addDatabase(subjects: Subjects, admindir: Admindir, wants?: (stem: Byte
     const all = directory !== 'info' || wants === undefined;
     if (all) trees.push(`${inside}/${directory}`);
     for (const name of admindir.names(directory)) {
-      if (all || wants(name.slice(0, name.lastIndexOf('.')))) add(`${directory}/${name}`);
+      if (all || wants(stemOf(name))) add(`${directory}/${name}`);
     }
   }
   return trees;
+}
+
+/** The package of a control file, maybe qualified: `python3.11.list` is none of python3's. */
+function stemOf(file: Bytes): Bytes {
+  return file.slice(0, Math.max(0, file.lastIndexOf('.')));
 }
 
 /** @returns directories of which everything is a subject now */

@@ -250,6 +250,17 @@ describe('a snapshot of a transaction', () => {
     ]);
   });
 
+  it('leaves the control files of a package whose name begins as another’s and goes on after a dot', async () => {
+    const root = freshRoot([HELLO, { ...HELLO, name: 'hello.1', files: { '/usr/share/hello.1/data': 'data\n' } }]);
+    const store = await storeOf(root);
+    await settle();
+    await fullSnapshot(root, store);
+    const before = new Entries(store).find('/var/lib/dpkg/info/hello.1.list');
+    await take(root, store);
+    expect(before).toBeDefined();
+    expect(new Entries(store).find('/var/lib/dpkg/info/hello.1.list')).toEqual(before);
+  });
+
   it('sees the files of a removed package go, its control files too', async () => {
     const root = freshRoot();
     const store = await storeOf(root);

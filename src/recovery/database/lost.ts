@@ -13,6 +13,7 @@ import { listOf, md5sumsOf } from './archive.ts';
 import { compareWithEvents, eventsOf, type Known, lastKnown } from './evidence.ts';
 import { composeRecord, type RecordSet, type Remains, type TextRecord } from './record-text.ts';
 import type { FileCopy } from './sources.ts';
+import { change, conffilesOf, UNPACKED } from './states.ts';
 import type { SourcedArchive, Workbench } from './workbench.ts';
 
 export interface Candidate {
@@ -25,9 +26,6 @@ export interface Candidate {
 
 /** States in which dpkg has finished with the package's own configuration. */
 const SETTLED: ReadonlySet<Package['state']> = new Set(['installed', 'triggers-pending', 'triggers-awaited']);
-
-/** A package of which nothing tells whether it was configured: to do it once more is harmless. */
-const UNPACKED = { want: 'install', flag: 'ok', state: 'unpacked' } as const;
 
 export class Resolver {
   /** How many records were taken from elsewhere. */
@@ -363,59 +361,6 @@ export class Resolver {
       ? 'no copy of the status file, no log and no archive tells its version'
       : `no copy of the status file knows it, and there is no archive of ${last.version}, which ${last.source} names`;
   }
-}
-
-/** The words of Status and the version that was configured last, for a state that a record is brought to. */
-function change(
-  state: PackageState,
-  old: Package | undefined,
-  own: Remains['status'],
-): { want: Package['want']; flag: Package['flag']; state: PackageState; configVersion: Bytes } {
-  const want = own?.want ?? (old === undefined || old.want === 'unknown' ? 'install' : old.want);
-  const configVersion = old?.configVersion ?? '';
-  switch (state) {
-    case 'installed':
-    case 'not-installed':
-      return { want, flag: own?.flag ?? 'ok', state, configVersion: '' };
-    case 'half-configured':
-    case 'triggers-awaited':
-    case 'triggers-pending':
-      // Which triggers is lost with the record: configuring the package once more does all that they would do.
-      return { want, flag: own?.flag ?? 'ok', state: 'half-configured', configVersion };
-    case 'unpacked':
-    case 'half-installed':
-      // Whether dpkg had come to the end of unpacking only the record told.
-      return { want, flag: own?.flag ?? 'reinstreq', state, configVersion };
-    case 'config-files':
-      return {
-        want: own?.want ?? 'deinstall',
-        flag: 'ok',
-        state,
-        configVersion: configVersion || (old?.version ?? ''),
-      };
-  }
-}
-
-/**
- * The lines of Conffiles: what the archive ships with its hashes, and what an older version shipped, as obsolete.
- *
- * @param configured whether what was unpacked has been configured; until then a record has the old hashes
- */
-async function conffilesOf(
-  archive: SourcedArchive,
-  old: Package | undefined,
-  configured: boolean,
-): Promise<Bytes[]> {
-  const before = new Map((old?.conffiles ?? []).map((conffile) => [conffile.path, conffile]));
-  const shipped = archive.conffiles.filter(({ removeOnUpgrade }) => !removeOnUpgrade);
-  const hashes = configured && shipped.length > 0 ? (await archive.data()).hashes : undefined;
-  const lines = shipped.map(({ path }) => {
-    const hash = configured ? hashes?.get(path) : before.get(path)?.hash;
-    return `${path} ${hash ?? 'newconffile'}`;
-  });
-  const now = new Set(archive.conffiles.map(({ path }) => path));
-  for (const { path, hash } of before.values()) if (!now.has(path)) lines.push(`${path} ${hash} obsolete`);
-  return lines;
 }
 
 function display(pkg: Pick<Package, 'name' | 'architecture'>): Bytes {

@@ -99,9 +99,9 @@ export function fatesOf(before: RootImage, after: RootImage, { base, expected }:
       }
       const once = base.entries.get(path);
       if (once !== undefined && sameContent(once, entry) && sameEntry(wanted, now)) return 'transacted';
-      // A link has no MD5: as it was, or will be, under its own name or the temporary one that dpkg gives it.
+      // A link has no MD5: as it was, or will be, under its own name or the temporary one that dpkg or its helper gives it.
       if (entry.type === 'link' && sameEntry(wanted, now)) {
-        const plain = path.replace(/\.dpkg-(new|tmp)$/, '');
+        const plain = path.replace(/\.dpkg-(new|tmp|backup|remove)$/, '');
         const shipped = [base, expected].map((image) => image.entries.get(plain));
         if (shipped.some((one) => one !== undefined && sameContent(one, entry))) return 'of a manifest';
       }
