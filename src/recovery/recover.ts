@@ -33,6 +33,7 @@ import { type Deed, left, type Planned, type PlannedStep, planRecovery } from '.
 import { type BrokenTool, bringBackTools, brokenTools } from './programs/rescue.ts';
 import { Programs } from './programs/runner.ts';
 import { isReached } from './redo/decide.ts';
+import { removalEnds } from './redo/redo.ts';
 
 export interface RecoverOptions {
   readonly root: Root;
@@ -366,14 +367,15 @@ export function interruptedTransactions(store: Store): Transaction[] {
 
 /** Whether every package of a transaction is where it was meant to come, by the database as it was read again. */
 function hasEnded(transaction: Transaction, { database }: AuditResult): boolean {
+  const ends = removalEnds(database);
   const last = new Map(
-    transaction.runs.flatMap(({ packages }) =>
-      packages
+    transaction.runs.flatMap((run) =>
+      run.packages
         .filter(({ action }) => action !== 'configure')
-        .map((pkg) => [`${pkg.name}:${pkg.architecture}`, pkg] as const),
+        .map((record) => [`${record.name}:${record.architecture}`, { record, run }] as const),
     ),
   );
-  return [...last.values()].every((record) => isReached(record, database.packages));
+  return [...last.values()].every(({ record, run }) => isReached(record, database.packages, ends(run)));
 }
 
 /** A run that was interrupted left its last action open; nothing else may be done before that is settled (I4). */

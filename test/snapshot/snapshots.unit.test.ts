@@ -251,7 +251,7 @@ describe('a snapshot of a transaction', () => {
   });
 
   it('leaves the control files of a package whose name begins as another’s and goes on after a dot', async () => {
-    const root = freshRoot([HELLO, { ...HELLO, name: 'hello.1', files: { '/usr/share/hello.1/data': 'data\n' } }]);
+    const root = freshRoot([HELLO, { name: 'hello.1', files: { '/usr/share/hello.1/data': 'data\n' } }]);
     const store = await storeOf(root);
     await settle();
     await fullSnapshot(root, store);

@@ -14,7 +14,7 @@ import type { Installer } from '../install.ts';
 import { listQuarantine, putBack } from '../quarantine.ts';
 import type { KeptArchive } from './archives.ts';
 import { bringsFiles, type RedoPackage } from './decide.ts';
-import { automaticOf, isNamed, parseAptCommand, relatedNames } from './marks.ts';
+import { automaticOf, isNamed, isPurge, parseAptCommand, relatedNames } from './marks.ts';
 import { EXTENDED_STATES, type Redo } from './redo.ts';
 
 export interface RedoTools {
@@ -52,6 +52,14 @@ export async function applyRedo(
     const packages = redo.decision.packages.filter(({ record }) => transactionRun.packages.includes(record));
     if (packages.length > 0) problems.push(...(await replay(redo, transactionRun, packages, installer)));
   }
+  if (redo.husks.length > 0)
+    problems.push(
+      ...(await installer.dpkgRemove(
+        redo.husks,
+        { purge: true, forces: [] },
+        'only a record is left of its removal',
+      )),
+    );
   problems.push(...(await installer.configurePending('what the interrupted installation left to configure')));
   problems.push(...(await mark(redo, installer)));
   // Configuring has started them, or will not; what ran before is to run again.
@@ -113,7 +121,7 @@ async function replay(
   const why = `the installation that was interrupted, once more: ${command.join(' ')}`;
   if (source === 'dpkg') {
     const { action } = parseDpkgCommand(command);
-    const purge = command.some((word) => word === '--purge' || /^-[A-Za-z]*P/.test(word));
+    const purge = isPurge({ source, command });
     const forces = command.filter((word) => /^--(?:force|no-force|refuse)-/.test(word));
     const unpackOnly = command.includes('--unpack');
     switch (action) {
@@ -127,7 +135,7 @@ async function replay(
         return []; // everything that is pending is configured afterwards
     }
   }
-  const purge = parseAptCommand(command).purge;
+  const purge = isPurge({ source, command });
   // apt orders its removals so that dependencies may break for a moment, and so does this.
   const halfway = removals.length > 0 && archives.length === 0;
   if (halfway) return await installer.dpkgRemove(removals, { purge, forces: ['--force-depends'] }, why);

@@ -28,6 +28,7 @@ export interface Decision {
  * @param later names that a later transaction brought to its own end: they are that one's now
  * @param now dpkg's present records
  * @param boot the present boot's id
+ * @param ends what the end of a removal is in a run
  */
 export function decideRedo(
   transaction: Transaction,
@@ -35,14 +36,15 @@ export function decideRedo(
   later: ReadonlySet<string>,
   now: readonly Package[],
   boot: string | undefined,
+  ends: RemovalEnds,
 ): Decision {
   const crashed = transaction.boot !== boot;
   const packages: RedoPackage[] = [];
   const finished: IntendedPackageRecord[] = [];
-  runs.forEach(({ packages: intended }, run) => {
-    for (const record of intended) {
+  runs.forEach((one, run) => {
+    for (const record of one.packages) {
       if (later.has(record.name)) continue;
-      const reached = isReached(record, now);
+      const reached = isReached(record, now, ends(one));
       // A removal goes on from where it is: what its scripts deleted is gone for good, and dpkg's list of what is
       // left was written before. dpkg's own record of its end is on disk only after that.
       if (reached && (!crashed || record.action === 'remove')) {
@@ -72,8 +74,16 @@ export function bringsFiles({ record }: RedoPackage): boolean {
   }
 }
 
-/** Whether a package is where the transaction was to bring it. */
-export function isReached(record: IntendedPackageRecord, now: readonly Package[]): boolean {
+/** Whether nothing of a package that was to be removed stays: only its conffiles and postrm keep a record of it. */
+export type RemovalEnd = (pkg: Package) => 'gone' | 'config-files';
+export type RemovalEnds = (run: TransactionRun) => RemovalEnd;
+
+/**
+ * Whether a package is where the transaction was to bring it.
+ *
+ * @param end of a removal
+ */
+export function isReached(record: IntendedPackageRecord, now: readonly Package[], end: RemovalEnd): boolean {
   const name = bytesFromText(record.name);
   const architecture = bytesFromText(record.architecture);
   const instances = now.filter(
@@ -85,7 +95,9 @@ export function isReached(record: IntendedPackageRecord, now: readonly Package[]
         pkg.architecture === 'all'),
   );
   if (record.action === 'remove') {
-    return instances.every(({ state }) => state === 'not-installed' || state === 'config-files');
+    return instances.every(
+      (pkg) => pkg.state === 'not-installed' || (pkg.state === 'config-files' && end(pkg) === 'config-files'),
+    );
   }
   return instances.some(
     ({ state, flag, version }) =>

@@ -6,7 +6,7 @@
  */
 
 import { parseDeb822 } from '../../dpkg/deb822.ts';
-import type { IntendedPackageRecord } from '../../model/transaction.ts';
+import type { IntendedPackageRecord, TransactionRun } from '../../model/transaction.ts';
 import type { Bytes } from '../../system/bytes.ts';
 
 /** Programs whose command lines name packages the way apt-get(8) does. */
@@ -68,6 +68,13 @@ export function parseAptCommand(argv: readonly string[]): Command {
     else words.push(word);
   }
   return { verb, words, purge: purge || verb === 'purge' || verb === 'autopurge' };
+}
+
+/** Whether a run was to purge what it removes; apt's protocol does not tell, its command line and dpkg's do. */
+export function isPurge({ source, command }: Pick<TransactionRun, 'source' | 'command'>): boolean {
+  return source === 'dpkg'
+    ? command.some((word) => word === '--purge' || /^-[A-Za-z]*P/.test(word))
+    : parseAptCommand(command).purge;
 }
 
 /** Names of newly installed packages that are to be automatic; the others are manual. */

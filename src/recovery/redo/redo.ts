@@ -15,7 +15,9 @@ import { lstatSync } from 'node:fs';
 import type { Config } from '../../config/settings.ts';
 import { type Database, DEFAULT_ADMINDIR, readDatabase, readManifest } from '../../dpkg/database.ts';
 import { parseList } from '../../dpkg/manifest.ts';
+import { displayName } from '../../dpkg/package.ts';
 import { changedRecords } from '../../dpkg/selection.ts';
+import { bytesToText } from '../../model/path-text.ts';
 import type { Transaction } from '../../model/transaction.ts';
 import { loadXxh64 } from '../../scan/xxh64.ts';
 import type { Store } from '../../snapshot/store.ts';
@@ -27,9 +29,10 @@ import { readRegularFile } from '../../system/files.ts';
 import type { Root } from '../../system/root.ts';
 import { type KeptArchive, keptArchive, readKept, sha256Of } from './archives.ts';
 import { Before, isControlFileOf } from './before.ts';
-import { bringsFiles, type Decision, decideRedo, type RedoPackage } from './decide.ts';
+import { bringsFiles, type Decision, decideRedo, type RedoPackage, type RemovalEnds } from './decide.ts';
 import { aside, type Effect, type EffectsInput } from './effect.ts';
 import { planEffects } from './effects.ts';
+import { isPurge } from './marks.ts';
 import { merged, rewindRecords } from './rewind.ts';
 import { describeLost, planTakeBack } from './take-back.ts';
 
@@ -37,6 +40,8 @@ export const EXTENDED_STATES = '/var/lib/apt/extended_states';
 const ARCHIVES = '/var/cache/apt/archives';
 
 export interface Redo {
+  /** Packages of a removal of which only a record is left that has no reason to stay. */
+  readonly husks: readonly string[];
   readonly transaction: Transaction;
   readonly before: Before;
   readonly decision: Decision;
@@ -75,6 +80,7 @@ export async function examineRedo(
     laterNames(store, transaction),
     database.packages,
     store.boot,
+    removalEnds(database),
   );
   // Taken back is all of it, also what came to its end in this very boot.
   const decision = takenBack ? withFinished(decided) : decided;
@@ -87,7 +93,15 @@ export async function examineRedo(
     else archives.set(pkg, await readKept(file));
   }
   const records = before.records(inside);
-  const base = { transaction, before, decision, archives, missing: takenBack ? [] : missing, takenBack };
+  const base = {
+    transaction,
+    before,
+    decision,
+    archives,
+    missing: takenBack ? [] : missing,
+    takenBack,
+    husks: husksOf(database, decision),
+  };
   if (decision.packages.length === 0) return { ...base, effects: [], impossible: undefined };
   if (records === undefined)
     return {
@@ -122,9 +136,29 @@ export async function examineRedo(
   return { ...base, effects: withoutDoubles(effects), impossible: describeLost(back.lost) };
 }
 
+/**
+ * Where removals end: purged, nothing stays; removed, the record stays as long as there are conffiles or a postrm
+ * (src/main/remove.c, removal_bulk). A cut between dpkg's last two steps leaves one that a second `--remove` ignores.
+ */
+export function removalEnds({ info }: Pick<Database, 'info'>): RemovalEnds {
+  return (run) => (pkg) => {
+    const kept = pkg.conffiles.length > 0 || info.kindsOf(info.stemOf(pkg)).has('postrm');
+    return isPurge(run) || !kept ? 'gone' : 'config-files';
+  };
+}
+
 /** A removal is gone on with, from where it is; everything else goes back to before (decide.ts). */
 function isRewound({ record }: RedoPackage): boolean {
   return record.action !== 'remove';
+}
+
+function husksOf(database: Database, { packages }: Decision): string[] {
+  const removed = new Set(
+    packages.filter(({ record }) => record.action === 'remove').map(({ record }) => record.name),
+  );
+  return database.packages
+    .filter((pkg) => pkg.state === 'config-files' && removed.has(bytesToText(pkg.name)))
+    .map((pkg) => bytesToText(displayName(pkg, database.native)));
 }
 
 function withFinished(decision: Decision): Decision {

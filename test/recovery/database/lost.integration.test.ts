@@ -21,6 +21,8 @@ const TINY: TinyPackage = {
   files: { '/usr/share/tiny/a': 'a\n', [CONF]: '1\n' },
   conffiles: [CONF],
 };
+const field = (name: string): string => `\${${name}}`;
+const SHOW = `${field('Version')} ${field('Status')}\n${field('Conffiles')}`;
 const NEXT: TinyPackage = {
   ...TINY,
   version: '2.0',
@@ -64,8 +66,7 @@ for (const suite of ['bookworm', 'trixie'] as const) {
         if (action.kind === 'write') writeFileSync(home(file), bufferOf(action.data), { mode: action.mode });
       }
     };
-    const shown = (): string =>
-      chroot('dpkg-query', '-W', '-f', '${Version} ${Status}\n${Conffiles}', 'tiny').stdout.trimEnd();
+    const shown = (): string => chroot('dpkg-query', '-W', '-f', SHOW, 'tiny').stdout.trimEnd();
     const fresh = async (): Promise<void> => {
       root = await debianRoot(suite);
       mkdirSync(home('srv'), { recursive: true });

@@ -43,12 +43,15 @@ const transaction = (runs: TransactionRun[]): Transaction => ({
   runs,
 });
 
+const ends = () => (removed: Package) => (removed.conffiles.length > 0 ? 'config-files' : 'gone');
+const conffiles = [{ path: '/etc/a', hash: 'x', obsolete: false, removeOnUpgrade: false }];
+
 describe('which packages are done once more', () => {
   const runs = [run(record('done'), record('half')), run(record('half'), record('later'))];
   const now = [pkg('done'), pkg('half', { state: 'half-installed', flag: 'reinstreq' }), pkg('later')];
 
   it('in the same boot: what did not come to its end', () => {
-    const { packages, finished, crashed } = decideRedo(transaction(runs), runs, new Set(), now, 'one');
+    const { packages, finished, crashed } = decideRedo(transaction(runs), runs, new Set(), now, 'one', ends);
     expect(crashed).toBe(false);
     expect(packages.map(({ record: { name }, run: at, why }) => [name, at, why])).toEqual([
       ['half', 0, 'unfinished'],
@@ -58,7 +61,7 @@ describe('which packages are done once more', () => {
   });
 
   it('across a crash: all, because nothing that scripts wrote was synced', () => {
-    const { packages, crashed } = decideRedo(transaction(runs), runs, new Set(), now, 'two');
+    const { packages, crashed } = decideRedo(transaction(runs), runs, new Set(), now, 'two', ends);
     expect(crashed).toBe(true);
     expect(packages.map(({ record: { name }, why }) => `${name} ${why}`)).toEqual([
       'done suspect',
@@ -69,7 +72,7 @@ describe('which packages are done once more', () => {
   });
 
   it('not what a later transaction brought to its own end', () => {
-    const { packages } = decideRedo(transaction(runs), runs, new Set(['half', 'later']), now, 'two');
+    const { packages } = decideRedo(transaction(runs), runs, new Set(['half', 'later']), now, 'two', ends);
     expect(packages.map(({ record: { name } }) => name)).toEqual(['done']);
   });
 });
@@ -89,9 +92,10 @@ describe('where a package was meant to come', () => {
       false,
     ],
     ['to be removed, and there', record('a', { action: 'remove' }), [pkg('a')], false],
-    ['removed', record('a', { action: 'remove' }), [pkg('a', { state: 'config-files' })], true],
+    ['removed', record('a', { action: 'remove' }), [pkg('a', { state: 'config-files', conffiles })], true],
+    ['a husk of one', record('a', { action: 'remove' }), [pkg('a', { state: 'config-files' })], false],
     ['purged', record('a', { action: 'remove' }), [], true],
   ])('%s', (_, wanted, now, reached) => {
-    expect(isReached(wanted, now)).toBe(reached);
+    expect(isReached(wanted, now, ends())).toBe(reached);
   });
 });
