@@ -169,7 +169,7 @@ for (const suite of ['bookworm', 'trixie'] as const) {
       ];
       for (const name of names) {
         const path = `/lib/modules/${version}/${name}`;
-        const before = await mends(path, 'boot-modules-damaged', [empty, nul, half, nulTail]);
+        const before = await mends(path, 'boot-modules-damaged', [empty, nulTail]);
         expect(readFileSync(host(path)).equals(before)).toBe(true);
       }
     });

@@ -96,6 +96,36 @@ export class Resolver {
     return await this.#bySigns(candidate, known);
   }
 
+  /**
+   * Completes a record that was cut at the end of a line, which dpkg takes for whole: only by a record that begins with
+   * all that is left.
+   *
+   * @returns the source, when one was found
+   */
+  async complete(
+    { package: pkg, text }: TextRecord,
+    copies: readonly { readonly record: TextRecord; readonly copy: FileCopy }[],
+  ): Promise<string | undefined> {
+    const key = qualifiedName(pkg);
+    if (this.#records.get(key)?.text !== text) return undefined;
+    for (const { record, copy } of copies) {
+      const longer = record.text.startsWith(text) && record.text !== text;
+      if (qualifiedName(record.package) !== key || !longer) continue;
+      this.#take({ record, copy, remains: undefined }, record.text, 'the present record was cut');
+      return copy.source;
+    }
+    const archive = await this.#bench.archive(pkg.name, pkg.version, pkg.architecture);
+    if (archive === undefined || pkg.state === 'unknown') return undefined;
+    const made = await this.#made(archive, pkg.state, undefined, { ...pkg, state: pkg.state });
+    if (!made.startsWith(text) || made === text) return undefined;
+    this.#take(
+      { record: { package: pkg, text }, copy: undefined, remains: undefined },
+      made,
+      'the record was cut',
+    );
+    return archive.source;
+  }
+
   /** Nothing tells the package's story: the control files that lie there have to show which version they are of. */
   async #bySigns(candidate: Candidate, known: Known | undefined): Promise<boolean> {
     const { record, copy } = candidate;

@@ -66,6 +66,13 @@ export async function mendRecords(bench: Workbench): Promise<RecordSet> {
       }
     }
     await resolver.decideOrphans(orphans);
+    // dpkg ends each record with an empty line; without one the file was cut, at the end of a line by chance.
+    const end = status.records.at(-1);
+    if (end !== undefined && before.endsWith('\n') && !before.endsWith('\n\n')) {
+      const copied = copies.flatMap(({ file, copy }) => file.records.map((record) => ({ record, copy })));
+      const from = await resolver.complete(end, copied);
+      if (from !== undefined) sources.add(from);
+    }
   }
   if (journal.lossy) await correct(bench, records, resolver);
 

@@ -28,6 +28,9 @@ import { stateOf } from './state.ts';
 /** Larger tracked files are not read here, in bytes: their own checks look at them (an initramfs). */
 const READ_LIMIT = 16 * 1024 * 1024;
 
+/** passwd(5), group(5), shadow(5), gshadow(5), subuid(5), subgid(5), their backups and their lock. */
+const ACCOUNTS = /^\/etc\/(?:(?:passwd|group|shadow|gshadow|subuid|subgid)-?|\.pwd\.lock)$/;
+
 /** What is to be done, in order. */
 export function planEffects(input: EffectsInput): Effect[] {
   const names = new Names(input);
@@ -58,14 +61,18 @@ export class Names {
     }
   }
 
-  /** Scripts often put a path together from variables: then its last component is all that stands there. */
+  /** Whether a path is literally theirs. Accounts are everybody's, and only their own tools write them. */
   has(path: Bytes): boolean {
+    return this.#shipped.has(path) || (this.#scripts.includes(path) && !ACCOUNTS.test(path));
+  }
+
+  /**
+   * Whether it may be theirs, of a path that was not there before. Scripts often put one together from variables: then
+   * its last component is all that stands there.
+   */
+  mayHave(path: Bytes): boolean {
     const name = path.slice(path.lastIndexOf('/') + 1);
-    return (
-      this.#shipped.has(path) ||
-      this.#scripts.includes(path) ||
-      (name.length >= 4 && this.#scripts.includes(name))
-    );
+    return this.has(path) || (name.length >= 4 && this.#scripts.includes(name));
   }
 }
 
@@ -201,7 +208,7 @@ function trackedSince(input: EffectsInput, names: Names): Effect[] {
     const damage = looksDamaged(readFileSync(fsPath(host)));
     if (damage !== undefined)
       effects.push(aside(path, `the interrupted installation made it, and it is ${damage}`, true));
-    else if (input.crashed || names.has(path))
+    else if (input.crashed || names.mayHave(path))
       effects.push(aside(path, 'the interrupted installation made it, and makes it once more', true));
   }
   return effects;

@@ -97,11 +97,24 @@ const CASES: readonly Case[] = [
     by: [...STANZAS, ['log', 'archives']],
   },
   {
-    what: 'status is cut in the middle',
-    damage: (files) => files.change(`${D}status`, (data) => data.slice(0, data.length >> 1)),
+    what: 'status is cut in the middle of a line',
+    damage: (files) =>
+      files.change(`${D}status`, (data) =>
+        data.slice(0, data.indexOf('\nMaintainer: ', data.length >> 1) + 20),
+      ),
     codes: ['database-status-unparsable'],
     shows: { by: LIST, says: 'end of file' },
     by: STANZAS,
+  },
+  {
+    what: 'status is cut at the end of a line, which dpkg takes for its end',
+    damage: (files) =>
+      files.change(`${D}status`, (data) =>
+        data.slice(0, data.indexOf('\nDescription: ', data.length >> 1) + 1),
+      ),
+    codes: ['database-orphan'],
+    by: [...STANZAS, ['log', 'archives']],
+    without: 'unmended',
   },
   {
     what: 'a record that only updates/ has stays, with status NUL and another update empty',
