@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 /** One project a kind of test, so that each can be run alone: `npx vitest run --project unit`. */
@@ -8,6 +9,8 @@ const project = (name: string, include: string[], testTimeout: number) => ({
 export default defineConfig({
   test: {
     pool: 'forks',
+    // Most of what tests wait for is other programs and disks: one worker a processor, and not one fewer.
+    maxWorkers: Math.max(2, availableParallelism()),
     setupFiles: [],
     projects: [
       project('layers', ['test/layers.test.ts'], 30_000),

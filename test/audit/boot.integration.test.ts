@@ -20,12 +20,12 @@ import { regeneration } from '../../src/recovery/regenerate.ts';
 import { Root } from '../../src/system/root.ts';
 import { mustInRoot } from '../lab/chroot.ts';
 import { type Disk, throwawayDisk } from '../lab/disk.ts';
-import { rootDescribe } from '../lab/roots.ts';
+import { LONG_SUITES, rootDescribe } from '../lab/roots.ts';
 import { GENERATING } from '../recovery/regenerate-lab.ts';
 
 const BUILD_MS = 20 * 60 * 1000;
 
-for (const suite of ['bookworm', 'trixie'] as const) {
+for (const suite of LONG_SUITES) {
   rootDescribe(`the next start of ${suite}`, () => {
     let disk: Disk;
     let version: string;

@@ -35,6 +35,13 @@ import { type RunResult, run } from '../../src/system/run.ts';
 
 export type DebianSuite = 'bookworm' | 'trixie';
 
+/**
+ * The suites of tests that take minutes in each: both by `npm run long`, the older one in the ordinary run. What the
+ * two have different, paths and tools, is what their short tests are about.
+ */
+export const LONG_SUITES: readonly DebianSuite[] =
+  process.env['DEBMEND_LONG'] === '1' ? ['bookworm', 'trixie'] : ['bookworm'];
+
 export interface DebianRootOptions {
   /** Packages beside the minimal set (Essential, Priority: required, apt), with their hard dependencies. */
   readonly include?: readonly string[];

@@ -20,7 +20,7 @@ import type { Finding } from '../../src/model/finding.ts';
 import { regeneration } from '../../src/recovery/regenerate.ts';
 import { Root } from '../../src/system/root.ts';
 import { mustInRoot } from '../lab/chroot.ts';
-import { type DebianRoot, type DebianSuite, debianRoot, rootDescribe } from '../lab/roots.ts';
+import { type DebianRoot, type DebianSuite, debianRoot, LONG_SUITES, rootDescribe } from '../lab/roots.ts';
 import { GENERATING } from './regenerate-lab.ts';
 
 const REPOSITORY = join(import.meta.dirname, '../..');
@@ -60,7 +60,7 @@ const DAMAGES: Readonly<Record<string, (content: Buffer) => Buffer>> = {
   'NUL from the middle': (content) => Buffer.from(content).fill(0, Math.floor(content.length / 2)),
 };
 
-for (const suite of ['bookworm', 'trixie'] as const) {
+for (const suite of LONG_SUITES) {
   rootDescribe(`what packages generate in ${suite}`, () => {
     let root: DebianRoot;
     const host = (path: string): string => join(root.directory, path);

@@ -13,7 +13,7 @@ import { standardSources } from '../../../src/recovery/database/standard-sources
 import { bufferOf } from '../../../src/system/bytes.ts';
 import { Root } from '../../../src/system/root.ts';
 import { buildPackage, type TinyPackage } from '../../lab/packages.ts';
-import { type DebianRoot, debianRoot, rootDescribe } from '../../lab/roots.ts';
+import { type DebianRoot, debianRoot, LONG_SUITES, rootDescribe } from '../../lab/roots.ts';
 
 const CONF = '/etc/tiny.conf';
 const TINY: TinyPackage = {
@@ -30,7 +30,7 @@ const NEXT: TinyPackage = {
   control: { postinst: '#!/bin/sh\nexit 0\n' },
 };
 
-for (const suite of ['bookworm', 'trixie'] as const) {
+for (const suite of LONG_SUITES) {
   rootDescribe(`a lost record in ${suite}`, () => {
     let root: DebianRoot;
     const home = (...names: string[]): string => join(root.directory, ...names);

@@ -25,7 +25,7 @@ import { openStore, type Store } from '../../../src/snapshot/store.ts';
 import { type Bytes, bufferOf } from '../../../src/system/bytes.ts';
 import { Root } from '../../../src/system/root.ts';
 import { buildPackage } from '../../lab/packages.ts';
-import { type DebianRoot, debianRoot, rootDescribe } from '../../lab/roots.ts';
+import { type DebianRoot, debianRoot, LONG_SUITES, rootDescribe } from '../../lab/roots.ts';
 
 /** What a plan may draw on. `archives`: apt's cache and a directory; `log`: dpkg's. */
 type Source = 'old' | 'backups' | 'store' | 'archives' | 'log';
@@ -358,7 +358,7 @@ const CASES: readonly Case[] = [
   },
 ];
 
-for (const suite of ['bookworm', 'trixie'] as const) {
+for (const suite of LONG_SUITES) {
   rootDescribe(`mending the database of ${suite}`, () => {
     let root: DebianRoot;
     let store: Store;

@@ -6,10 +6,10 @@ import { aptLocal, dpkgLocal, installLocal } from '../../../src/recovery/program
 import { Programs } from '../../../src/recovery/programs/runner.ts';
 import { type HeldLocks, holdLocks } from '../../../src/system/hold-locks.ts';
 import { Root } from '../../../src/system/root.ts';
-import { type DebianSuite, debianRoot, rootDescribe, rootTest } from '../../lab/roots.ts';
+import { debianRoot, LONG_SUITES, rootDescribe, rootTest } from '../../lab/roots.ts';
 import { build, must, states } from './lab.ts';
 
-for (const suite of ['bookworm', 'trixie'] satisfies DebianSuite[]) {
+for (const suite of LONG_SUITES) {
   rootDescribe(`local installations in ${suite}`, () => {
     let directory: string;
     let programs: Programs;
