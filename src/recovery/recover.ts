@@ -287,7 +287,7 @@ class Recoverer {
       if (known?.harmless === true) return [];
       return [known ?? left(finding, 'it was tried, and is still so', false)];
     });
-    const retry = last.steps.some(({ step }) => step.needsNetwork);
+    const retry = this.#offline || last.steps.some(({ step }) => step.needsNetwork);
     const acted = this.#run !== undefined;
     const outcome =
       unmended.length > 0 || open.length > 0

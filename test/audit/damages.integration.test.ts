@@ -567,8 +567,15 @@ for (const { what, make, findings } of OWN) {
   });
 }
 
+/** Made for real in test/audit/boot and test/recovery/regenerate: they take systems with a kernel and more packages. */
+const ELSEWHERE = /^(?:generated|boot)-/;
+
 it('every code there is comes from a damage that was really made', () => {
   const made = [TWENTY, INTERRUPTIONS, OTHERS, ALONE, OWN].flat().flatMap(({ findings }) => findings);
   const codes = new Set(made.map((entry) => entry.split(' ')[2]));
-  expect([...codes].sort()).toEqual(Object.keys(FINDING_CODES).sort());
+  expect([...codes].sort()).toEqual(
+    Object.keys(FINDING_CODES)
+      .filter((code) => !ELSEWHERE.test(code))
+      .sort(),
+  );
 });

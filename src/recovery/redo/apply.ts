@@ -36,7 +36,8 @@ export async function applyRedo(
   run.note(`the interrupted installation ${id} is ${redo.takenBack ? 'taken back' : 'done once more'}`);
   const { stopped, inUse } = await stopUsers(root, redo, installer);
   for (const { action, why, comesBack } of redo.effects) {
-    if (action.kind === 'quarantine' && inUse.has(action.path)) continue;
+    // It may have left with its directory.
+    if (action.kind === 'quarantine' && (inUse.has(action.path) || !isThere(root, action.path))) continue;
     const done = run.perform(action, comesBack ? { ...why, source: `${COMES_BACK} ${id}` } : why);
     actions.push(done);
     if (comesBack && action.kind === 'quarantine') away.set(action.path, done.id);
@@ -197,9 +198,7 @@ async function controlOf({ file }: KeptArchive): Promise<Bytes> {
 function comeBack(root: Root, store: Store, run: Run, away: ReadonlyMap<Bytes, string>): ActionRecord[] {
   const actions: ActionRecord[] = [];
   for (const [path, item] of away) {
-    const found = root.resolve(path);
-    if (found.kind !== 'found' || lstatSync(fsPath(found.host), { throwIfNoEntry: false }) !== undefined)
-      continue;
+    if (root.resolve(path).kind !== 'found' || isThere(root, path)) continue;
     actions.push(
       putBack(run, store, root, item, {
         reason: 'the installation made nothing in its place the second time, so it was somebody else’s',
@@ -207,4 +206,9 @@ function comeBack(root: Root, store: Store, run: Run, away: ReadonlyMap<Bytes, s
     );
   }
   return actions;
+}
+
+function isThere(root: Root, path: Bytes): boolean {
+  const found = root.resolve(path);
+  return found.kind === 'found' && lstatSync(fsPath(found.host), { throwIfNoEntry: false }) !== undefined;
 }

@@ -2,7 +2,8 @@
  * An interrupted transaction taken back instead of ended (policy `recovery.transaction: take-back`): every file of its
  * packages becomes what it was. Old versions come from where the hooks kept them before dpkg replaced them, conffiles
  * and links from the snapshot; what was not there leaves. Each is verified before it is used (I6), and when one is not
- * at hand nothing is taken back at all: half of the old and half of the new is what the outage left already.
+ * at hand nothing is taken back at all: half of the old and half of the new is what the outage left already. Names of
+ * one file (hard links) become files of their own with the same content.
  */
 import { lstatSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +13,7 @@ import type { Xxh64 } from '../../scan/xxh64.ts';
 import type { Entry } from '../../snapshot/entries.ts';
 import type { Store } from '../../snapshot/store.ts';
 import { transactionDirectory } from '../../snapshot/transaction/record.ts';
-import { type Bytes, bufferOf, bytesFromText, bytesOf, fsPath } from '../../system/bytes.ts';
+import { type Bytes, bufferOf, bytesFromText, bytesOf, compareBytes, fsPath } from '../../system/bytes.ts';
 import { readRegularFile } from '../../system/files.ts';
 import { aside, type Effect, type EffectsInput, namesIn } from './effect.ts';
 import { digest } from './effects.ts';
@@ -31,8 +32,9 @@ export function planTakeBack(store: Store, input: EffectsInput): TakenBack {
   const directories: Bytes[] = [];
   for (const [path, run] of pathsOf(input)) {
     const found = root.resolve(path);
-    if (found.kind !== 'found') continue;
-    const { inside, host } = found;
+    // Its directory is gone too, and comes back before it: a shorter path sorts first.
+    if (found.kind !== 'found' && found.errno !== 'ENOENT') continue;
+    const { inside, host } = found.kind === 'found' ? found : { inside: path, host: root.hostPath(path) };
     const entry = before.find(inside, run);
     const stat = lstatSync(fsPath(host), { throwIfNoEntry: false });
     if (entry === undefined) {
@@ -53,15 +55,22 @@ export function planTakeBack(store: Store, input: EffectsInput): TakenBack {
     effects.push(aside(directory, 'the installation that is taken back made it'));
     leaving.add(directory);
   }
-  return { effects, lost };
+  // What leaves goes first: below a directory that becomes a link again its name would lead elsewhere.
+  const leaves = (effect: Effect): boolean => effect.action.kind === 'quarantine';
+  return { effects: [...effects.filter(leaves), ...effects.filter((effect) => !leaves(effect))], lost };
 }
 
-/** Every path of the packages, with the run that its package is known from. */
-function pathsOf({ ownedBefore, archives, packages }: EffectsInput): Map<Bytes, number> {
-  const paths = new Map<Bytes, number>(ownedBefore.map((path) => [path, 0]));
-  for (const pkg of packages)
-    for (const { path } of archives.get(pkg)?.entries ?? []) if (!paths.has(path)) paths.set(path, pkg.run);
-  return paths;
+/** Every path of the packages, and where diversions put it, with the run that its package is known from; sorted. */
+function pathsOf({ ownedBefore, archives, packages, diversions }: EffectsInput): [Bytes, number][] {
+  const diverted = new Map(diversions.map(({ from, to }) => [from, to]));
+  const paths = new Map<Bytes, number>();
+  const add = (path: Bytes, run: number): void => {
+    for (const name of [path, diverted.get(path)])
+      if (name !== undefined && !paths.has(name)) paths.set(name, run);
+  };
+  for (const path of ownedBefore) add(path, 0);
+  for (const pkg of packages) for (const { path } of archives.get(pkg)?.entries ?? []) add(path, pkg.run);
+  return [...paths].sort(([a], [b]) => compareBytes(a, b));
 }
 
 function oldVersion(

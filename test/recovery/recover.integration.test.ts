@@ -1,0 +1,120 @@
+/** `debmend plan` and `debmend recover` in whole systems, beside what test/recovery/states says of every point. */
+import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect } from 'vitest';
+import { DEFAULT_ADMINDIR } from '../../src/dpkg/database.ts';
+import { reportSchema } from '../../src/model/report.ts';
+import { holdLocks } from '../../src/system/hold-locks.ts';
+import { inRoot } from '../lab/chroot.ts';
+import { rootDescribe, rootTest } from '../lab/roots.ts';
+import { readImage } from './lab/image.ts';
+import { compareImages } from './lab/judge.ts';
+import { debmendRecovery, interrupt, StatesLab, workloadNamed } from './lab/states.ts';
+
+const BIN = join(import.meta.dirname, '../../bin/debmend');
+
+rootDescribe('a recovery', () => {
+  let lab: StatesLab;
+  beforeAll(async () => {
+    lab = await StatesLab.open();
+  });
+  afterAll(() => lab?.close());
+
+  const cut = async (at: string, name = 'upgrade') => {
+    const workload = workloadNamed(name);
+    const overlay = lab.overlay(workload);
+    const { directory } = overlay;
+    expect(await interrupt(directory, workload, { class: 'script', at }, 0)).toBe(true);
+    return { workload, overlay, directory, base: lab.base(workload) };
+  };
+
+  rootTest('only says what it would do until it is told to do it', async () => {
+    const { overlay, directory, base } = await cut('postinst-amid-state');
+    try {
+      const boot = randomUUID();
+      const before = await readImage(directory, base);
+      const planned = await inRoot(directory, ['debmend', 'plan', '--json'], { boot, offline: true });
+      expect(planned, planned.stderr).toMatchObject({ code: 1 });
+      const report = reportSchema.parse(JSON.parse(planned.stdout));
+      expect(report.recovery).toMatchObject({ mode: 'dry-run', outcome: 'planned' });
+      expect(report.plan?.steps.map(({ what }) => what)).toContain('install-once-more');
+      expect(compareImages(before, await readImage(directory, base)).differences).toEqual([]);
+    } finally {
+      overlay.remove();
+    }
+  });
+
+  rootTest('takes an interrupted installation back, where the policy says so', async () => {
+    const { workload, overlay, directory, base } = await cut('postinst-amid-state');
+    try {
+      mkdirSync(join(directory, 'etc/debmend'), { recursive: true });
+      writeFileSync(join(directory, 'etc/debmend/config.yaml'), 'recovery:\n  transaction: take-back\n');
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+      rmSync(join(directory, 'etc/debmend'), { recursive: true });
+      const { differences } = compareImages(base, await readImage(directory, base));
+      // Names of one file come back as files of their own.
+      expect(differences.filter((line) => !line.includes(': one file with '))).toEqual([]);
+      const audit = await inRoot(directory, ['dpkg', '--audit']);
+      expect(audit.stdout).toBe('');
+    } finally {
+      overlay.remove();
+    }
+  });
+
+  rootTest('mends a system from a sound machine', async () => {
+    const { workload, overlay, directory, base } = await cut('postinst-amid-state');
+    try {
+      const { expected } = await lab.uninterrupted(workload);
+      await promisify(execFile)(BIN, ['recover', '--apply', '--json', '--root', directory], {
+        maxBuffer: 64 * 1024 * 1024,
+      });
+      expect(compareImages(expected, await readImage(directory, base)).differences).toEqual([]);
+    } finally {
+      overlay.remove();
+    }
+  });
+
+  rootTest('I5: touches nothing while another dpkg is at work', async () => {
+    const { workload, overlay, directory, base } = await cut('postinst-amid-settings');
+    // Looked at before: who reads the lock file and closes it loses the lock (fcntl(2)).
+    const before = await readImage(directory, base);
+    const locks = await holdLocks(directory + DEFAULT_ADMINDIR, 0);
+    try {
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(locks.held()).toBe(true);
+      locks.release();
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 4 });
+      expect(compareImages(before, await readImage(directory, base)).differences).toEqual([]);
+    } finally {
+      locks.release();
+      overlay.remove();
+    }
+  });
+
+  rootTest('does the rest without an archive and a network, says so, and is to be tried again', async () => {
+    const { workload, overlay, directory } = await cut('postinst-amid-state');
+    try {
+      const transactions = join(directory, 'var/lib/debmend/transactions');
+      for (const id of readdirSync(transactions))
+        for (const name of readdirSync(join(transactions, id, 'archives')))
+          if (name.includes('lab-extra')) rmSync(join(transactions, id, 'archives', name));
+      for (const name of ['srv/lab', 'srv/debmend-archive'])
+        rmSync(join(directory, name), { recursive: true });
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 1 });
+      const report = reportSchema.parse(JSON.parse(ended.stdout));
+      expect(report.recovery).toMatchObject({
+        outcome: 'incomplete',
+        retry: true,
+        transaction: { end: 'open' },
+      });
+      expect(readFileSync(join(directory, 'var/lib/debmend/retry'), 'utf8')).toBe('\n');
+    } finally {
+      overlay.remove();
+    }
+  });
+});
