@@ -1,16 +1,21 @@
 /** `debmend plan` and `debmend recover`: parse, call, render. */
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { audit } from '../audit/audit.ts';
 import { loadConfig } from '../config/config.ts';
+import type { Outage } from '../model/outage.ts';
 import type { Recovery } from '../model/recovery.ts';
 import type { Report } from '../model/report.ts';
 import { assessOutage, lastAlive } from '../outage/assess.ts';
+import { unfinishedRuns } from '../recovery/actions.ts';
 import { runDirectory } from '../recovery/journal.ts';
 import { type RecoverResult, recover } from '../recovery/recover.ts';
 import { recoverReport } from '../report/document.ts';
 import { outageHead } from '../report/outage.ts';
 import { renderRecovery } from '../report/recovery.ts';
 import type { Store } from '../snapshot/store.ts';
+import { listTransactions } from '../snapshot/transaction/record.ts';
 import { writeDurably } from '../system/durable.ts';
+import type { Root } from '../system/root.ts';
 import { EXIT } from './exit-codes.ts';
 import { startProgress } from './progress.ts';
 import { openRoot } from './root.ts';
@@ -59,6 +64,10 @@ export async function recoverCommand(options: unknown): Promise<number> {
     // The verdict comes first, within a second; the full audit takes its time.
     const outage = await assessOutage(root, store.directory, mode !== 'dry-run');
     if (args.json !== true) process.stdout.write(`${outageHead(outage, page)}\n`);
+    if (mode === 'service' && (await isQuiet(root, store, outage))) {
+      process.stdout.write('nothing was interrupted: the weekly audit reads the files\n');
+      return EXIT.sound;
+    }
     const progress = startProgress();
     try {
       const result = await recover({
@@ -91,6 +100,25 @@ export async function recoverCommand(options: unknown): Promise<number> {
       process.removeListener('SIGTERM', interrupt);
     }
   });
+}
+
+/**
+ * Whether a start after an orderly end has nothing to do: no outage, no installation without an end, nothing that waits,
+ * and states as dpkg leaves them. Reading every file at every start would be the disk's whole work for minutes.
+ */
+async function isQuiet(root: Root, store: Store, { verdict }: Outage): Promise<boolean> {
+  if (verdict !== 'clean' && verdict !== 'not-applicable') return false;
+  if (existsSync(store.file(RETRY)) || unfinishedRuns(store).length > 0) return false;
+  if (listTransactions(store, 'interrupted').length > 0) return false;
+  const { findings } = await audit({
+    root,
+    scope: { packages: [], paths: [] },
+    quick: true,
+    archives: [],
+    leftoverGlobs: [],
+    ignoreLock: true,
+  });
+  return findings.every(({ severity }) => severity === 'info' || severity === 'warning');
 }
 
 /** The report lies beside the journal of its run; what waits for the network is marked for the timer. */

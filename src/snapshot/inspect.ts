@@ -15,7 +15,7 @@ import { isAlive } from './transaction/session.ts';
 export type Inspection =
   /** There is none: debmend was never used to change or watch this root. */
   | { readonly kind: 'none' }
-  /** This user may not look at it. */
+  /** This user may not look at it, or there is no room for the copy that is looked at: nothing is known of it. */
   | { readonly kind: 'denied'; readonly path: string }
   | {
       readonly kind: 'damaged';
@@ -62,7 +62,8 @@ async function inspectCopy(directory: string): Promise<Outcome> {
         ? { kind: 'none' }
         : { kind: 'damaged', reason: 'the database is missing', unfinished };
     }
-    const copy = mkdtempSync(join(tmpdir(), 'debmend-store-'));
+    const copy = privateDirectory();
+    if (copy === undefined) return { kind: 'denied' };
     try {
       for (const suffix of ['', '-wal']) {
         if (!existsSync(from + suffix)) continue;
@@ -74,10 +75,25 @@ async function inspectCopy(directory: string): Promise<Outcome> {
     }
   } catch (error) {
     const errno = errnoOf(error);
-    if (errno === 'EACCES' || errno === 'EPERM') return { kind: 'denied' };
+    if (errno !== undefined && NO_DAMAGE.has(errno)) return { kind: 'denied' };
     const unfinished = unfinishedOf(await readJournals(directory));
     return { kind: 'damaged', reason: messageOf(error), unfinished };
   }
+}
+
+/** Rights, and a disk that is full or read-only, as after an outage: none of them says that the store is damaged. */
+const NO_DAMAGE: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT']);
+
+/** A directory for the copy, in memory where nothing else can be written to. */
+function privateDirectory(): string | undefined {
+  for (const directory of [tmpdir(), '/run', '/dev/shm']) {
+    try {
+      return mkdtempSync(join(directory, 'debmend-store-'));
+    } catch {
+      // The next one.
+    }
+  }
+  return undefined;
 }
 
 /** @throws an error of SQLite when the file is damaged */

@@ -89,6 +89,19 @@ describe('the store', () => {
     expect(existsSync(root.at(`${STORE}/damaged`))).toBe(false);
   });
 
+  it('I8: is not called damaged because there is no room to look at it', async () => {
+    const root = freshRoot();
+    (await storeOf(root)).close();
+    const before = process.env['TMPDIR'];
+    process.env['TMPDIR'] = '/proc';
+    try {
+      expect(await inspectStore(new Root(root.directory))).toMatchObject({ kind: 'read' });
+    } finally {
+      if (before === undefined) delete process.env['TMPDIR'];
+      else process.env['TMPDIR'] = before;
+    }
+  });
+
   it('says what is wrong when it cannot be made', async () => {
     const root = freshRoot();
     writeFileSync(root.at(STORE), 'a file');
