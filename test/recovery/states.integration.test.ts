@@ -8,7 +8,7 @@ import { rootDescribe, rootTest } from '../lab/roots.ts';
 import { debmendRecovery, nameOf, StatesLab, WORKLOADS } from './lab/states.ts';
 
 /** A prime, so that the points of no class are always the same share of it. */
-const stride = Number(process.env['DEBMEND_STATES_STRIDE'] ?? 211);
+const stride = Number(process.env['DEBMEND_STATES_STRIDE'] ?? 499);
 
 rootDescribe('a transaction interrupted', () => {
   let lab: StatesLab;
