@@ -1,7 +1,7 @@
 /** `debmend plan` and `debmend recover` in whole systems, beside what test/recovery/states says of every point. */
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect } from 'vitest';
@@ -117,4 +117,51 @@ rootDescribe('a recovery', () => {
       overlay.remove();
     }
   });
+
+  rootTest('mends dpkg’s database without any transaction, and dpkg says what it said before', async () => {
+    const workload = workloadNamed('upgrade');
+    const overlay = lab.overlay(workload);
+    const { directory } = overlay;
+    const base = lab.base(workload);
+    try {
+      const at = (name: string) => join(directory, 'var/lib/dpkg', name);
+      writeFileSync(at('status'), Buffer.alloc(readFileSync(at('status')).length));
+      writeFileSync(at('info/lab-core.list'), readFileSync(at('info/lab-core.list')).subarray(0, 100));
+      writeFileSync(at('info/dash.postinst'), '');
+      writeFileSync(at('updates/0000'), '');
+      const broken = await inRoot(directory, ['dpkg', '-l']);
+      expect(broken.code).toBe(2);
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+      expect(compareImages(base, await readImage(directory, base)).differences).toEqual([]);
+    } finally {
+      overlay.remove();
+    }
+  });
+
+  rootTest(
+    'without hooks and a store mends by dpkg’s own states, from the archives in apt’s cache',
+    async () => {
+      const { overlay, directory } = await cut('postinst-amid-settings');
+      try {
+        rmSync(join(directory, 'var/lib/debmend'), { recursive: true });
+        mkdirSync(join(directory, 'var/cache/apt/archives'), { recursive: true });
+        for (const name of readdirSync(join(directory, 'srv/debmend-archive')))
+          if (name.endsWith('.deb'))
+            copyFileSync(
+              join(directory, 'srv/debmend-archive', name),
+              join(directory, 'var/cache/apt/archives', name),
+            );
+        const ended = await debmendRecovery(directory, {
+          workload: workloadNamed('upgrade'),
+          boot: randomUUID(),
+        });
+        expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+        const audit = await inRoot(directory, ['dpkg', '--audit']);
+        expect(audit.stdout + audit.stderr).toBe('');
+      } finally {
+        overlay.remove();
+      }
+    },
+  );
 });
