@@ -19,7 +19,7 @@ it('the package has the launcher, the schema, the pages and the licence, and no 
     ]),
   );
   const top = new Set(paths.map((path) => path.split('/')[0]));
-  for (const name of ['LICENSE', 'README.md', 'bin', 'dist', 'docs', 'package.json', 'schemas'])
+  for (const name of ['LICENSE', 'README.md', 'bin', 'dist', 'docs', 'package.json', 'schemas', 'systemd'])
     top.delete(name);
   expect([...top]).toEqual([]);
   expect(paths.filter((path) => /\.ts$|\.test\./.test(path))).toEqual([]);

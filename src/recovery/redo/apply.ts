@@ -7,6 +7,7 @@ import { bytesToText, textToPath } from '../../model/path-text.ts';
 import type { IntendedPackageRecord, TransactionRun } from '../../model/transaction.ts';
 import type { Store } from '../../snapshot/store.ts';
 import { type Bytes, bytesOf, fsPath } from '../../system/bytes.ts';
+import { readRegularFile } from '../../system/files.ts';
 import type { Root } from '../../system/root.ts';
 import type { ActionRecord, Run } from '../actions.ts';
 import { usersOf } from '../busy.ts';
@@ -69,6 +70,7 @@ export async function applyRedo(
       ...(await installer.run('systemctl', ['start', '--no-block', unit], 'it ran before', SERVICE_MS)),
     );
   root.forget();
+  actions.push(...dropMarks(root, redo, run));
   actions.push(...comeBack(root, store, run, away));
   return { actions, problems };
 }
@@ -192,6 +194,31 @@ async function controlOf({ file }: KeptArchive): Promise<Bytes> {
   const parser = new TarParser(({ path }) => path === '/control');
   await unpack(file, '--ctrl-tarfile', parser);
   return parser.contents.get('/control') ?? '';
+}
+
+/** apt keeps no mark of a package that it removed; dpkg, which ended the removal, knows nothing of marks. */
+function dropMarks(root: Root, redo: Redo, run: Run): ActionRecord[] {
+  const removed = new Set(
+    redo.before.runs
+      .filter(({ source }) => source === 'apt')
+      .flatMap(({ packages }) =>
+        packages.filter(({ action }) => action === 'remove').map(({ name }) => name),
+      ),
+  );
+  const found = root.resolve(EXTENDED_STATES);
+  const read = found.kind === 'found' ? readRegularFile(found.host) : undefined;
+  if (removed.size === 0 || read?.kind !== 'read') return [];
+  const stanzas = read.data.split(/\n\n+/).filter((stanza) => stanza.trim() !== '');
+  const left = stanzas.filter((stanza) => !removed.has(/^Package: (\S+)/m.exec(stanza)?.[1] ?? ''));
+  if (left.length === stanzas.length) return [];
+  const data = Buffer.from(left.map((stanza) => `${stanza.trim()}\n\n`).join(''), 'latin1');
+  const why = { reason: 'marks of packages that the interrupted installation removed' };
+  return [
+    run.perform(
+      { kind: 'put', path: EXTENDED_STATES, data, attributes: { mode: 0o644, uid: 0, gid: 0 } },
+      why,
+    ),
+  ];
 }
 
 /** What nothing was made in the place of goes back. */
