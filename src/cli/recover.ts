@@ -139,7 +139,5 @@ function exitCode({ recovery }: RecoverResult): number {
     case 'planned':
     case 'incomplete':
       return EXIT.findings;
-    case 'failed':
-      return EXIT.failed;
   }
 }

@@ -40,6 +40,7 @@ export const stepSchema = z
     path: z.string().optional(),
     package: z.string().optional(),
     version: z.string().optional(),
+    transaction: z.string().optional().describe('the interrupted installation'),
     reason: z.string().describe('why, as one sentence for a person'),
     source: z.string().optional().describe('where the good content comes from'),
     command: z.array(z.string()).optional(),
@@ -64,13 +65,22 @@ export const planSchema = z
   .strictObject({ steps: z.array(stepSchema), leftAlone: z.array(leftAloneSchema) })
   .meta({ id: 'Plan' });
 
+export const actionSchema = z
+  .strictObject({
+    id: z.string().describe('RUN/N, by which debmend quarantine and debmend undo know it'),
+    kind: z.string(),
+    path: z.string().optional(),
+    quarantined: z.boolean().describe('whether what stood there is in quarantine under this id'),
+  })
+  .meta({ id: 'Action' });
+
 export const recoverySchema = z
   .strictObject({
     run: z.string().optional().describe('its name for debmend undo; absent when nothing was changed'),
     mode: z.enum(['dry-run', 'apply', 'service']),
     policy: z.enum(['report', 'quarantine', 'repair']),
     outcome: z
-      .enum(['nothing-to-do', 'planned', 'mended', 'incomplete', 'failed'])
+      .enum(['nothing-to-do', 'planned', 'mended', 'incomplete'])
       .describe(
         'mended: everything was read again and is sound; incomplete: something is left, see unmended',
       ),
@@ -79,7 +89,7 @@ export const recoverySchema = z
     unmended: z.array(leftAloneSchema).describe('what is still wrong'),
     problems: z.array(z.string()).describe('what went wrong on the way'),
     transaction: z
-      .strictObject({ id: z.string(), end: z.enum(['finished', 'taken-back', 'open', 'nothing-to-do']) })
+      .strictObject({ id: z.string(), end: z.enum(['finished', 'taken-back', 'open']) })
       .optional(),
     retry: z.boolean().describe('whether something waits for the network'),
     seconds: z.number().min(0),

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { findingSchema } from './finding.ts';
 import { outageSchema, timelineSchema } from './outage.ts';
-import { planSchema, recoverySchema } from './recovery.ts';
+import { actionSchema, planSchema, recoverySchema } from './recovery.ts';
 import { SCHEMA_VERSION } from './schema-version.ts';
 import { SEVERITIES, type Severity } from './severity.ts';
 import { transactionSchema } from './transaction.ts';
@@ -58,6 +58,10 @@ export const reportSchema = z
       .optional()
       .describe('what happened around the outage, the run’s own deeds among it'),
     plan: planSchema.optional().describe('what a recovery was going to do, as far as the first look told'),
+    actions: z
+      .array(actionSchema)
+      .optional()
+      .describe('what a recovery changed itself, in order; programs stand in its journal'),
     recovery: recoverySchema.optional().describe('what came of it; the findings are those of the last look'),
     findings: z.array(findingSchema).describe('the worst first, then by package, path and code'),
   })

@@ -50,9 +50,13 @@ export async function carryOut(deed: Deed, step: Step, tools: Tools): Promise<Ou
     case 'aside':
       return done(run.perform({ kind: deed.remove ? 'remove' : 'quarantine', path: deed.path }, why));
     case 'reinstall':
-      return ran(await installer.install([deed.archive], [], { purge: false }, step.reason));
+      return ran(
+        deed.unpackOnly
+          ? await installer.dpkgInstall([deed.archive], { unpackOnly: true, forces: [] }, step.reason)
+          : await installer.install([deed.archive], [], { purge: false }, step.reason),
+      );
     case 'configure':
-      return ran(await installer.configurePending(step.reason));
+      return ran(await installer.configure(deed.packages, step.reason));
     case 'regenerate': {
       const { program, args, before } = deed.regeneration;
       const actions = before.quarantine.map((path: Bytes) => run.perform({ kind: 'quarantine', path }, why));

@@ -16,7 +16,7 @@ import type { FindingCode } from '../model/codes.ts';
 import type { Finding } from '../model/finding.ts';
 import { textToPath } from '../model/path-text.ts';
 import { Kind } from '../scan/work.ts';
-import { loadXxh64, type Xxh64 } from '../scan/xxh64.ts';
+import { loadXxh64, type Xxh64, xxh64Of } from '../scan/xxh64.ts';
 import { Contents } from '../snapshot/contents.ts';
 import { Entries, type Entry, Flag } from '../snapshot/entries.ts';
 import { newestSnapshot } from '../snapshot/snapshots.ts';
@@ -134,11 +134,7 @@ function lookUp({ root, store }: FileSources, path: Bytes, xxh64: Xxh64): Known 
   const newest = new Entries(store).find(found.inside);
   const read = newest === undefined ? undefined : readRegularFile(found.host);
   if (read?.kind !== 'read') return { newest, now: undefined };
-  const hash = xxh64.begin();
-  hash.update(bufferOf(read.data));
-  const now = Buffer.alloc(8);
-  now.writeBigUInt64BE(hash.digest());
-  return { newest, now };
+  return { newest, now: xxh64Of(xxh64, bufferOf(read.data)) };
 }
 
 /** What a snapshot says of a file that differs from its manifest; undefined when it was sound then, so is damaged now. */

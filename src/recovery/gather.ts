@@ -1,7 +1,8 @@
 /** Everything that a plan is made from: what good content is at hand for what was found. Changes nothing. */
 import type { AuditResult } from '../audit/audit.ts';
 import type { Config } from '../config/settings.ts';
-import { displayName, type Package } from '../dpkg/package.ts';
+import type { Database } from '../dpkg/database.ts';
+import { displayName } from '../dpkg/package.ts';
 import type { Finding } from '../model/finding.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { Store } from '../snapshot/store.ts';
@@ -23,8 +24,8 @@ export interface GatherOptions {
 }
 
 export interface Progress {
-  /** .debs that were downloaded, as paths of this host by SHA-256. */
-  readonly fetched: ReadonlyMap<string, string>;
+  /** Transactions that were done once more already: what is still wrong with their packages is like anything else. */
+  readonly redone: { has(id: string): boolean };
   /** Whether a download was tried and failed: what needs one is done another way, or later. */
   readonly offline: boolean;
 }
@@ -35,16 +36,29 @@ export async function gather(
   found: AuditResult,
   progress: Progress,
 ): Promise<PlanInput> {
-  const { root, store, config } = options;
-  const { database, findings } = found;
-  const sources = standardSources(root, store, { admindir: database.admindir.inside });
+  const { root, store } = options;
+  const sources = standardSources(root, store, { admindir: found.database.admindir.inside });
+  try {
+    return await gatherFrom(sources, options, found, progress);
+  } finally {
+    sources.close();
+  }
+}
+
+async function gatherFrom(
+  sources: DatabaseSources,
+  { root, store, config, lastAlive: alive }: GatherOptions,
+  { database, findings }: AuditResult,
+  progress: Progress,
+): Promise<PlanInput> {
   const damaged = findings.some(({ code }) => code.startsWith('database-') || code.startsWith('apt-'));
   const nothing: DatabasePlan = { mends: [], unmended: [], reinstall: [] };
   const mending = damaged ? await planDatabaseMends(root, database, sources) : nothing;
   const redos: Redo[] = [];
   for (const transaction of listTransactions(store, 'interrupted')) {
-    const lastAlive = options.lastAlive ?? Date.parse(transaction.runs.at(-1)?.at ?? transaction.startedAt);
-    const redo = await examineRedo(store, root, config, transaction, lastAlive, progress.fetched);
+    if (progress.redone.has(transaction.id)) continue;
+    const lastAlive = alive ?? Date.parse(transaction.runs.at(-1)?.at ?? transaction.startedAt);
+    const redo = await examineRedo(store, root, config, transaction, lastAlive);
     const waits = redo.missing.length > 0 && progress.offline;
     redos.push(waits ? { ...redo, impossible: 'archives are missing, and there is no network' } : redo);
   }
@@ -57,7 +71,7 @@ export async function gather(
     mends: mending.mends,
     unmendable: unmendable(findings, mending),
     redos,
-    reinstalls: await reinstallsOf(found, mending, sources),
+    reinstalls: await reinstallsOf(database, mending, sources),
     solutions: await solveFiles({ root, database, store, archive }, wanted),
     regenerations: new Map(
       findings.flatMap((finding): [Finding, Regeneration][] => {
@@ -87,7 +101,7 @@ function unmendable(findings: readonly Finding[], { unmended }: DatabasePlan): M
 
 /** Packages that only unpacking once more mends, each at the exact version that it was to have. */
 async function reinstallsOf(
-  { database }: AuditResult,
+  database: Database,
   mending: DatabasePlan,
   sources: DatabaseSources,
 ): Promise<Reinstall[]> {
@@ -107,17 +121,9 @@ async function reinstallsOf(
       name: pkg.name,
       version: bytesToText(version),
       why: mend?.why ?? 'its unpacking was interrupted',
-      archive: await archiveFor(sources, pkg, version),
+      archive:
+        version === '' ? undefined : (await sources.archive(pkg.name, version, pkg.architecture))?.file,
     });
   }
   return [...wanted.values()];
-}
-
-/** The archive of the version that was being unpacked, where dpkg's log tells it, else of the one that is recorded. */
-async function archiveFor(
-  sources: DatabaseSources,
-  { name, architecture }: Package,
-  version: string,
-): Promise<string | undefined> {
-  return version === '' ? undefined : (await sources.archive(name, version, architecture))?.file;
 }

@@ -4,10 +4,9 @@
  * at dpkg's database to say (I11).
  */
 import { bytesToText } from '../model/path-text.ts';
-import { bytesFromText } from '../system/bytes.ts';
 import { messageOf } from '../system/errors.ts';
 import type { Run } from './actions.ts';
-import { aptLocal, dpkgLocal, type LocalResult } from './programs/local.ts';
+import { installLocal } from './programs/local.ts';
 import type { PackageResult, ProgramProblem, ProgramResult, Programs } from './programs/runner.ts';
 
 export interface DpkgOptions {
@@ -35,27 +34,16 @@ export class Installer {
   ): Promise<string[]> {
     if (archives.length === 0 && removals.length === 0) return [];
     const installation = { archives, ...(purge ? { purge: removals } : { remove: removals }) };
-    const words = ['install', ...archives, ...removals.map((name) => `${name}-`)];
-    const byApt = await this.#local('apt-get', words, why, () => aptLocal(this.#programs, installation));
-    // What dpkg says of a package it would say again; what apt says is apt's, and dpkg may not need it.
-    if (!byApt.some(({ by }) => by === 'apt')) return byApt.map(describe);
-    const byDpkg = await this.#local('dpkg', words, why, () => dpkgLocal(this.#programs, installation));
-    return byDpkg.map(describe);
-  }
-
-  async #local(
-    program: string,
-    args: readonly string[],
-    reason: string,
-    work: () => Promise<LocalResult>,
-  ): Promise<readonly ProgramProblem[]> {
-    const record = this.#run.program({ program, args, why: { reason } });
+    const record = this.#run.program({
+      program: 'apt-get',
+      args: ['install', ...archives, ...removals.map((name) => `${name}-`)],
+      why: { reason: why },
+    });
     try {
-      const { runs, problems } = await work();
-      const output = runs.map(({ stdout, stderr }) => `${stdout}\n${stderr}`).join('\n');
-      record.done({ code: runs.at(-1)?.code, output });
-      const ended = runs.at(-1)?.failure;
-      return ended === undefined ? problems : [...problems, { by: 'apt', message: bytesFromText(ended) }];
+      const result = await installLocal(this.#programs, installation);
+      const output = result.runs.map(({ stdout, stderr }) => `${stdout}\n${stderr}`).join('\n');
+      record.done({ code: result.code, output });
+      return problemsOf('apt-get', result);
     } catch (error) {
       record.done({ code: undefined, output: messageOf(error) });
       throw error;
@@ -81,8 +69,9 @@ export class Installer {
     return await this.#dpkg([...forces, purge ? '--purge' : '--remove', ...names], why);
   }
 
-  async configurePending(why: string): Promise<string[]> {
-    return await this.#dpkg(['--configure', '-a'], why);
+  /** @param packages without any, all that wait */
+  async configure(packages: readonly string[], why: string): Promise<string[]> {
+    return await this.#dpkg(['--configure', ...(packages.length === 0 ? ['-a'] : packages)], why);
   }
 
   /** Sets apt's marks; a name that is not installed is left out by apt-mark itself. */

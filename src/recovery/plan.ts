@@ -21,8 +21,9 @@ export type Deed =
   | { readonly kind: 'file'; readonly solution: Solution }
   | { readonly kind: 'rename'; readonly from: Bytes; readonly to: Bytes }
   | { readonly kind: 'aside'; readonly path: Bytes; readonly remove: boolean }
-  | { readonly kind: 'reinstall'; readonly name: Bytes; readonly archive: string }
-  | { readonly kind: 'configure' }
+  | { readonly kind: 'reinstall'; readonly archive: string; readonly unpackOnly: boolean }
+  /** These packages, as dpkg names them; without any, all that wait. */
+  | { readonly kind: 'configure'; readonly packages: readonly string[] }
   | { readonly kind: 'regenerate'; readonly regeneration: Regeneration }
   | { readonly kind: 'download'; readonly name: string; readonly version: string };
 
@@ -71,7 +72,12 @@ const TO_REINSTALL: ReadonlySet<FindingCode> = new Set<FindingCode>([
   'package-reinst-required',
 ]);
 
-/** Plans. The same input gives the same plan, in the order in which it is carried out. */
+/**
+ * Plans. The same input gives the same plan, in the order in which it is carried out.
+ *
+ * A package that waits to be configured by a damaged script (an empty one runs as success) stops all that configures
+ * whatever waits: apt, and so an interrupted transaction, and `dpkg --configure -a`.
+ */
 export function planRecovery(input: PlanInput): Planned {
   const steps: PlannedStep[] = [];
   const leftAlone: LeftAlone[] = [];
@@ -86,8 +92,11 @@ export function planRecovery(input: PlanInput): Planned {
   };
 
   planDatabase(input, add, leave);
-  const covered = planTransactions(input, add);
-  planPackages(input, covered, add, leave);
+  const halted = input.findings.filter(
+    ({ code, package: name = '' }) => UNFINISHED.has(code) && input.untouchable.has(name),
+  );
+  const covered = halted.length > 0 ? new Set<string>() : planTransactions(input, add, leave);
+  planPackages(input, covered, halted, add, leave);
   for (const finding of input.findings) {
     if (answered.has(finding)) continue;
     if (isAboutFile(finding)) planFile(input, covered, finding, add, leave);
@@ -113,7 +122,13 @@ export function planRecovery(input: PlanInput): Planned {
   }
   for (const finding of input.findings) {
     if (answered.has(finding) || finding.severity === 'info') continue;
-    leave(finding, 'nothing that debmend does would mend it', false);
+    leave(
+      finding,
+      finding.code === 'transaction-interrupted'
+        ? 'not all of its packages are where they were meant to come'
+        : 'nothing that debmend does would mend it',
+      false,
+    );
   }
   return { steps, leftAlone };
 }
@@ -146,12 +161,17 @@ function planDatabase({ findings, mends, unmendable }: PlanInput, add: Add, leav
 }
 
 /** @returns names of packages that a transaction's second installation takes care of */
-function planTransactions({ redos, findings, policy }: PlanInput, add: Add): Set<string> {
+function planTransactions({ redos, findings, policy }: PlanInput, add: Add, leave: Leave): Set<string> {
   const covered = new Set<string>();
   for (const redo of redos) {
     const { transaction, decision, missing, impossible } = redo;
-    const notes = findings.filter(({ code }) => code === 'transaction-interrupted');
-    if (impossible !== undefined) continue;
+    const notes = findings.filter(
+      ({ code, message }) => code === 'transaction-interrupted' && message.includes(transaction.id),
+    );
+    if (impossible !== undefined) {
+      for (const note of notes) leave(note, impossible, false);
+      continue;
+    }
     for (const { record } of missing) {
       add({
         step: {
@@ -174,6 +194,7 @@ function planTransactions({ redos, findings, policy }: PlanInput, add: Add): Set
         step: {
           phase: 'transaction',
           what: policy.transaction === 'finish' ? 'install-once-more' : 'take-back',
+          transaction: transaction.id,
           reason:
             decision.packages.length === 0
               ? `the installation ${transaction.id} came to its end, and is only not sealed`
@@ -191,8 +212,9 @@ function planTransactions({ redos, findings, policy }: PlanInput, add: Add): Set
 }
 
 function planPackages(
-  { findings, reinstalls, untouchable }: PlanInput,
+  { findings, reinstalls }: PlanInput,
   covered: ReadonlySet<string>,
+  halted: readonly Finding[],
   add: Add,
   leave: Leave,
 ): void {
@@ -227,33 +249,34 @@ function planPackages(
             findings: [...new Set(about.map(({ code }) => code))],
             needsNetwork: false,
           },
-          deed: { kind: 'reinstall', name, archive },
+          deed: { kind: 'reinstall', archive, unpackOnly: halted.length > 0 },
         },
         ...about,
       );
   }
-  const unfinished = findings.filter(
-    ({ code, package: name = '' }) => UNFINISHED.has(code) && !covered.has(name.split(':')[0] ?? name),
-  );
-  for (const finding of unfinished.filter(({ package: name = '' }) => untouchable.has(name)))
+  for (const finding of halted)
     leave(
       finding,
       'a maintainer script of it is damaged, and no good one is at hand: configuring would lie',
       false,
     );
-  const rest = unfinished.filter(({ package: name = '' }) => !untouchable.has(name));
+  const rest = findings.filter(
+    (finding) => UNFINISHED.has(finding.code) && !isCovered(covered, finding) && !halted.includes(finding),
+  );
   if (rest.length === 0) return;
+  // `-a`, and apt, would configure the others too.
+  const packages = halted.length === 0 ? [] : [...new Set(rest.flatMap(({ package: name }) => name ?? []))];
   add(
     {
       step: {
         phase: 'packages',
         what: 'configure',
         reason: `${rest.length === 1 ? 'a package waits' : `${rest.length} packages wait`} to be configured`,
-        command: ['dpkg', '--configure', '-a'],
+        command: ['dpkg', '--configure', ...(packages.length === 0 ? ['-a'] : packages)],
         findings: [...new Set(rest.map(({ code }) => code))],
         needsNetwork: false,
       },
-      deed: { kind: 'configure' },
+      deed: { kind: 'configure', packages },
     },
     ...rest,
   );

@@ -94,7 +94,7 @@ export async function recover(options: RecoverOptions): Promise<RecoverResult> {
 /** What would be done; changes nothing. */
 async function only(options: RecoverOptions, policy: Recovery['policy']): Promise<RecoverResult> {
   const found = await look(options);
-  const planned = planRecovery(await gather(options, found, { fetched: new Map(), offline: false }));
+  const planned = planRecovery(await gather(options, found, { redone: new Map(), offline: false }));
   const steps = planned.steps.map(({ step }) => step);
   return {
     before: found,
@@ -125,7 +125,7 @@ class Recoverer {
   readonly #redone = new Map<string, boolean>();
   #offline = false;
   #tools: boolean | undefined;
-  readonly #ended = new Map<string, 'finished' | 'taken-back' | 'nothing-to-do'>();
+  readonly #ended = new Map<string, 'finished' | 'taken-back'>();
   #run: Run | undefined;
 
   constructor(options: RecoverOptions, policy: Recovery['policy'], programs: Programs) {
@@ -143,7 +143,7 @@ class Recoverer {
     try {
       for (; passes <= MAX_PASSES; passes += 1) {
         planned = planRecovery(
-          await gather(this.#options, after, { fetched: new Map(), offline: this.#offline }),
+          await gather(this.#options, after, { redone: this.#redone, offline: this.#offline }),
         );
         first ??= planned;
         const todo = this.#next(planned);
@@ -165,7 +165,10 @@ class Recoverer {
   #next({ steps }: Planned): PlannedStep[] {
     const wanted = steps.filter((planned) => this.#isWanted(planned) && !this.#tried.has(keyOf(planned)));
     const phase = PHASES.find((one) => wanted.some(({ step }) => step.phase === one));
-    return wanted.filter(({ step }) => step.phase === phase);
+    const todo = wanted.filter(({ step }) => step.phase === phase);
+    // What a second transaction needs is looked at anew when the first has its end.
+    const redo = todo.findIndex(({ deed }) => deed.kind === 'redo');
+    return redo < 0 ? todo : todo.slice(0, redo + 1);
   }
 
   /** The policy `quarantine` moves partial files aside and does nothing else. */
@@ -205,6 +208,8 @@ class Recoverer {
         )
           throw error;
         this.#problems.push(error.message);
+        // Each mend of the database stands on those before it: a journal goes aside when the status file has it.
+        if (planned.deed.kind === 'database') break;
       }
     }
     root.forget();
@@ -287,7 +292,8 @@ class Recoverer {
       if (known?.harmless === true) return [];
       return [known ?? left(finding, 'it was tried, and is still so', false)];
     });
-    const retry = this.#offline || last.steps.some(({ step }) => step.needsNetwork);
+    const waits = this.#offline || last.steps.some(({ step }) => step.needsNetwork);
+    const retry = waits && this.#options.config.recovery.network;
     const acted = this.#run !== undefined;
     const outcome =
       unmended.length > 0 || open.length > 0
@@ -357,11 +363,12 @@ function identity({ code, path = '', package: name = '' }: Finding): string {
   return `${code} ${path} ${name}`;
 }
 
-function keyOf({ step }: PlannedStep): string {
-  return `${step.phase} ${step.what} ${step.path ?? ''} ${step.package ?? ''} ${step.version ?? ''} ${step.source ?? ''} ${step.command?.join(' ') ?? ''} ${step.what === 'install-once-more' ? step.needsNetwork : ''}`;
+/** What makes a step the same as one that was tried. Why it is done may be put otherwise at the second look. */
+function keyOf({ step: { reason: _, findings: __, ...step } }: PlannedStep): string {
+  return JSON.stringify(step);
 }
 
-export function interruptedTransactions(store: Store): Transaction[] {
+function interruptedTransactions(store: Store): Transaction[] {
   return listTransactions(store, 'interrupted');
 }
 

@@ -33,7 +33,7 @@ export function auditReport(result: AuditResult, run: RunFacts): Report {
 
 /** The report of a recovery: its findings are those of the last look. */
 export function recoverReport(
-  { after, plan, recovery }: RecoverResult,
+  { after, plan, actions, recovery }: RecoverResult,
   outage: Outage | undefined,
   run: RunFacts,
 ): Report {
@@ -42,6 +42,12 @@ export function recoverReport(
     ...head,
     ...(outage === undefined ? {} : { outage, timeline: outage.timeline }),
     plan: { steps: [...plan.steps], leftAlone: [...plan.leftAlone] },
+    actions: actions.map(({ id, step, quarantined }) => ({
+      id,
+      kind: step.kind,
+      ...(step.path === undefined ? {} : { path: step.path }),
+      quarantined: quarantined !== undefined,
+    })),
     recovery: { ...recovery, seconds: Math.round(run.seconds * 1000) / 1000 },
     findings,
   };

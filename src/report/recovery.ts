@@ -63,9 +63,6 @@ function headline(recovery: Recovery, plan: Plan, paint: Paint): string[] {
         paint(['bold', 'red'], `incomplete: ${count(mended, 'finding')} mended, ${unmended.length} not`),
       );
       break;
-    case 'failed':
-      lines.push(paint(['bold', 'red'], 'failed: it could not be ended'));
-      break;
   }
   if (transaction !== undefined) lines.push(`  the installation ${transaction.id}: ${ENDS[transaction.end]}`);
   return lines;
@@ -75,7 +72,6 @@ const ENDS: Readonly<Record<NonNullable<Recovery['transaction']>['end'], string>
   finished: 'brought to its end',
   'taken-back': 'taken back',
   open: 'still interrupted',
-  'nothing-to-do': 'had come to its end',
 };
 
 function steps(all: readonly Step[], { all: everything }: RecoveryPageOptions, paint: Paint): string[][] {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, readlinkSync, readSync } from 'node:fs';
 import { Done, Kind, type Work } from '../scan/work.ts';
-import type { Xxh64 } from '../scan/xxh64.ts';
+import { type Xxh64, xxh64Of } from '../scan/xxh64.ts';
 import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
 import { openQuietly } from '../system/files.ts';
 import { type Entry, type EntryState, Flag } from './entries.ts';
@@ -77,17 +77,13 @@ export function readCopy(
         count = readSync(fd, data, length, data.length - length, null);
       if (length > before.size) return undefined; // it is being written to
       const content = data.subarray(0, length);
-      const hash = xxh64.begin();
-      hash.update(content);
-      const digest = Buffer.alloc(8);
-      digest.writeBigUInt64BE(hash.digest());
       // Another inode than the one that was looked at, or changed since: the next run reads it again.
       const moved = before.ctimeMs !== ctime || fstatSync(fd).ctimeMs !== ctime;
       const sound = md5?.equals(createHash('md5').update(content).digest()) === true;
       return {
         data: content,
         state: {
-          xxh64: digest,
+          xxh64: xxh64Of(xxh64, content),
           size: length,
           flags: (moved ? Flag.racy : 0) | (sound ? Flag.sound : 0),
         },

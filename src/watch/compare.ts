@@ -5,7 +5,7 @@
 import { close, fstat, lstatSync, read, readlinkSync, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
 import { Kind } from '../scan/work.ts';
-import { loadXxh64 } from '../scan/xxh64.ts';
+import { digestBytes, loadXxh64 } from '../scan/xxh64.ts';
 import { type Entry, Flag } from '../snapshot/entries.ts';
 import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
 import { errnoOf } from '../system/errors.ts';
@@ -97,9 +97,7 @@ async function hashOf(host: Bytes, isCancelled: () => boolean): Promise<Buffer |
         if (bytesRead === 0) break;
         hash.update(chunk.subarray(0, bytesRead));
       }
-      const digest = Buffer.alloc(8);
-      digest.writeBigUInt64BE(hash.digest());
-      return digest;
+      return digestBytes(hash);
     } finally {
       await closeAsync(fd);
     }

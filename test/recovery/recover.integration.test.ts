@@ -9,6 +9,7 @@ import { DEFAULT_ADMINDIR } from '../../src/dpkg/database.ts';
 import { reportSchema } from '../../src/model/report.ts';
 import { holdLocks } from '../../src/system/hold-locks.ts';
 import { inRoot } from '../lab/chroot.ts';
+import { buildPackage } from '../lab/packages.ts';
 import { rootDescribe, rootTest } from '../lab/roots.ts';
 import { readImage } from './lab/image.ts';
 import { compareImages } from './lab/judge.ts';
@@ -164,4 +165,105 @@ rootDescribe('a recovery', () => {
       }
     },
   );
+
+  rootTest('I11: calls nothing mended that the second installation left unfinished', async () => {
+    const workload = workloadNamed('install');
+    const overlay = lab.overlay(workload);
+    const { directory } = overlay;
+    try {
+      const postinst =
+        '#!/bin/sh\nif [ ! -e /root/was-cut ]; then touch /root/was-cut; kill -9 $PPID; sleep 1; fi\nexit 1\n';
+      buildPackage(
+        { name: 'fails', files: { '/usr/share/fails/file': 'file\n' }, control: { postinst } },
+        join(directory, 'root'),
+      );
+      await inRoot(directory, ['dpkg', '-i', '/root/fails_1.0_all.deb'], { offline: true });
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 1 });
+      const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
+      expect(recovery).toMatchObject({ outcome: 'incomplete', transaction: { end: 'open' } });
+      expect(recovery?.unmended.map(({ finding, package: name }) => [finding, name])).toContainEqual([
+        'package-half-configured',
+        'fails',
+      ]);
+      expect(recovery?.problems.join('\n')).toContain('fails');
+    } finally {
+      overlay.remove();
+    }
+  });
+
+  rootTest(
+    'I8: ends the installation from its kept archives when the store was lost with the cut',
+    async () => {
+      const { workload, overlay, directory } = await cut('postinst-amid-settings');
+      try {
+        const file = join(directory, 'var/lib/debmend/state.db');
+        writeFileSync(file, Buffer.alloc(readFileSync(file).length));
+        rmSync(`${file}-wal`, { force: true });
+        const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+        expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+        const { recovery, findings } = reportSchema.parse(JSON.parse(ended.stdout));
+        expect(recovery).toMatchObject({ outcome: 'mended', transaction: { end: 'finished' } });
+        expect(findings.map(({ code }) => code)).toContain('store-set-aside');
+        const states = await inRoot(directory, [
+          'dpkg-query',
+          '-W',
+          '-f',
+          `\${Version} \${db:Status-Abbrev}\n`,
+          'lab-*',
+        ]);
+        expect(
+          new Set(
+            states.stdout
+              .trimEnd()
+              .split('\n')
+              .map((line) => line.trim()),
+          ),
+        ).toEqual(new Set(['2.0 ii']));
+      } finally {
+        overlay.remove();
+      }
+    },
+  );
+
+  rootTest('I2: moves nothing that stood there before, known to the snapshot or not', async () => {
+    const { workload, overlay, directory } = await cut('postinst-amid-state');
+    try {
+      mkdirSync(join(directory, 'etc/debmend'), { recursive: true });
+      // Tracked since a minute ago: no snapshot knows what is below.
+      writeFileSync(
+        join(directory, 'etc/debmend/config.yaml'),
+        'snapshots:\n  tracked:\n    - /etc/**\n    - /srv/**\n    - /var/lib/apt/extended_states\n',
+      );
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+      const { actions } = reportSchema.parse(JSON.parse(ended.stdout));
+      expect(actions?.length).toBeGreaterThan(0);
+      // Not /srv/lab: what debmend links there an overlay copies up, and so it is born once more.
+      expect(actions?.filter(({ path }) => path?.startsWith('/srv/debmend-archive/'))).toEqual([]);
+    } finally {
+      overlay.remove();
+    }
+  });
+
+  rootTest('I6: uses no kept archive that is not what was kept', async () => {
+    const { workload, overlay, directory, base } = await cut('postinst-amid-state');
+    try {
+      const { expected } = await lab.uninterrupted(workload);
+      const transactions = join(directory, 'var/lib/debmend/transactions');
+      for (const id of readdirSync(transactions))
+        for (const name of readdirSync(join(transactions, id, 'archives'))) {
+          const file = join(transactions, id, 'archives', name);
+          const data = readFileSync(file);
+          data.fill(0, data.length - 200);
+          rmSync(file); // it is a second name of the one that dpkg was given, and that one stays sound
+          writeFileSync(file, data);
+        }
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+      expect(compareImages(expected, await readImage(directory, base)).differences).toEqual([]);
+    } finally {
+      overlay.remove();
+    }
+  });
 });

@@ -1,20 +1,19 @@
 /** Doing what redo.ts found: the tree and dpkg's records back to before, then the same installation once more. */
-import { lstatSync } from 'node:fs';
 import { parseDpkgCommand } from '../../dpkg/command-line.ts';
-import { TarParser, unpack } from '../../dpkg/deb.ts';
 import { parseDeb822 } from '../../dpkg/deb822.ts';
+import { packageOf, stanzasOf } from '../../dpkg/selection.ts';
 import { bytesToText, textToPath } from '../../model/path-text.ts';
 import type { IntendedPackageRecord, TransactionRun } from '../../model/transaction.ts';
 import type { Store } from '../../snapshot/store.ts';
-import { type Bytes, bytesOf, fsPath } from '../../system/bytes.ts';
+import { type Bytes, bufferOf, bytesFromText, bytesOf } from '../../system/bytes.ts';
 import { readRegularFile } from '../../system/files.ts';
 import type { Root } from '../../system/root.ts';
 import type { ActionRecord, Run } from '../actions.ts';
 import { usersOf } from '../busy.ts';
 import type { Installer } from '../install.ts';
 import { listQuarantine, putBack } from '../quarantine.ts';
-import type { KeptArchive } from './archives.ts';
 import { bringsFiles, type RedoPackage } from './decide.ts';
+import { isThereAt } from './effect.ts';
 import { automaticOf, isNamed, isPurge, parseAptCommand, relatedNames } from './marks.ts';
 import { EXTENDED_STATES, type Redo } from './redo.ts';
 
@@ -48,7 +47,7 @@ export async function applyRedo(
   );
   if (redo.takenBack) {
     root.forget();
-    return { actions, problems: await installer.configurePending('triggers of what was taken back') };
+    return { actions, problems: await installer.configure([], 'triggers of what was taken back') };
   }
   for (const transactionRun of redo.before.runs) {
     const packages = redo.decision.packages.filter(({ record }) => transactionRun.packages.includes(record));
@@ -62,7 +61,7 @@ export async function applyRedo(
         'only a record is left of its removal',
       )),
     );
-  problems.push(...(await installer.configurePending('what the interrupted installation left to configure')));
+  problems.push(...(await installer.configure([], 'what the interrupted installation left to configure')));
   problems.push(...(await mark(redo, installer)));
   // Configuring has started them, or will not; what ran before is to run again.
   for (const unit of stopped)
@@ -164,7 +163,7 @@ async function mark(redo: Redo, installer: Installer): Promise<string[]> {
     const depends = new Map<IntendedPackageRecord, Bytes[]>();
     for (const pkg of ours) {
       const archive = redo.archives.get(pkg);
-      if (archive !== undefined) depends.set(pkg.record, relatedNames(await controlOf(archive)));
+      if (archive !== undefined) depends.set(pkg.record, relatedNames(archive.control));
     }
     const came = automaticOf(command, fresh, (record) => depends.get(record) ?? []);
     const { verb, words } = parseAptCommand(command);
@@ -190,35 +189,24 @@ function automaticBefore({ before }: Redo): Set<string> {
   );
 }
 
-async function controlOf({ file }: KeptArchive): Promise<Bytes> {
-  const parser = new TarParser(({ path }) => path === '/control');
-  await unpack(file, '--ctrl-tarfile', parser);
-  return parser.contents.get('/control') ?? '';
-}
-
 /** apt keeps no mark of a package that it removed; dpkg, which ended the removal, knows nothing of marks. */
 function dropMarks(root: Root, redo: Redo, run: Run): ActionRecord[] {
-  const removed = new Set(
+  // What a later run has of a name is what counts.
+  const last = new Map(
     redo.before.runs
       .filter(({ source }) => source === 'apt')
-      .flatMap(({ packages }) =>
-        packages.filter(({ action }) => action === 'remove').map(({ name }) => name),
-      ),
+      .flatMap(({ packages }) => packages.map(({ name, action }) => [bytesFromText(name), action] as const)),
   );
   const found = root.resolve(EXTENDED_STATES);
   const read = found.kind === 'found' ? readRegularFile(found.host) : undefined;
-  if (removed.size === 0 || read?.kind !== 'read') return [];
-  const stanzas = read.data.split(/\n\n+/).filter((stanza) => stanza.trim() !== '');
-  const left = stanzas.filter((stanza) => !removed.has(/^Package: (\S+)/m.exec(stanza)?.[1] ?? ''));
+  if (read?.kind !== 'read') return [];
+  const stanzas = stanzasOf(read.data);
+  const left = stanzas.filter((stanza) => last.get(packageOf(stanza) ?? '') !== 'remove');
   if (left.length === stanzas.length) return [];
-  const data = Buffer.from(left.map((stanza) => `${stanza.trim()}\n\n`).join(''), 'latin1');
+  const data = bufferOf(left.map((stanza) => `${stanza.trimEnd()}\n\n`).join(''));
+  const attributes = { mode: 0o644, uid: 0, gid: 0 };
   const why = { reason: 'marks of packages that the interrupted installation removed' };
-  return [
-    run.perform(
-      { kind: 'put', path: EXTENDED_STATES, data, attributes: { mode: 0o644, uid: 0, gid: 0 } },
-      why,
-    ),
-  ];
+  return [run.perform({ kind: 'put', path: EXTENDED_STATES, data, attributes }, why)];
 }
 
 /** What nothing was made in the place of goes back. */
@@ -237,5 +225,5 @@ function comeBack(root: Root, store: Store, run: Run, away: ReadonlyMap<Bytes, s
 
 function isThere(root: Root, path: Bytes): boolean {
   const found = root.resolve(path);
-  return found.kind === 'found' && lstatSync(fsPath(found.host), { throwIfNoEntry: false }) !== undefined;
+  return found.kind === 'found' && isThereAt(found.host);
 }

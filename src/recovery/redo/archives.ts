@@ -17,8 +17,8 @@ export interface KeptArchive {
   /** As a path of this host. */
   readonly file: string;
   readonly entries: readonly TarEntry[];
-  /** Conffiles that it ships. */
-  readonly conffiles: ReadonlySet<Bytes>;
+  /** The text of its control file. */
+  readonly control: Bytes;
   /** The text of its maintainer scripts. */
   readonly scripts: readonly Bytes[];
 }
@@ -37,17 +37,13 @@ export function keptArchive(
 /** @throws DebmendError `archive-unreadable` */
 export async function readKept(file: string): Promise<KeptArchive> {
   const control = new TarParser(
-    ({ path, size }) => (SCRIPTS.has(path) || path === '/conffiles') && size <= MAX_SCRIPT,
+    ({ path, size }) => (SCRIPTS.has(path) || path === '/control') && size <= MAX_SCRIPT,
   );
   await unpack(file, '--ctrl-tarfile', control);
-  const conffiles = (control.contents.get('/conffiles') ?? '')
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line.startsWith('/'));
   return {
     file,
     entries: await readArchive(file),
-    conffiles: new Set(conffiles),
+    control: control.contents.get('/control') ?? '',
     scripts: [...control.contents].filter(([path]) => SCRIPTS.has(path)).map(([, text]) => text),
   };
 }

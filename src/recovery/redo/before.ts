@@ -34,11 +34,6 @@ export class Before {
     this.#snapshots = this.runs.map((_, at) => snapshots[from + at]);
   }
 
-  /** Whether there is a snapshot to go back to. */
-  get known(): boolean {
-    return this.#snapshots[0] !== undefined;
-  }
-
   /** dpkg's record files right before; undefined when the store does not know them. */
   records(admindirInside: Bytes): Records | undefined {
     return recordsAt(this.#store, admindirInside, this.#snapshots[0]);

@@ -1,5 +1,5 @@
 /** One thing that is done to the tree before an interrupted transaction's packages are installed once more. */
-import { readdirSync } from 'node:fs';
+import { lstatSync, readdirSync } from 'node:fs';
 import type { Diversion } from '../../dpkg/diversions.ts';
 import type { Xxh64 } from '../../scan/xxh64.ts';
 import { type Bytes, bytesOf, fsPath } from '../../system/bytes.ts';
@@ -39,6 +39,11 @@ export interface EffectsInput {
 
 export function aside(path: Bytes, reason: string, comesBack = false): Effect {
   return { action: { kind: 'quarantine', path }, why: { reason }, comesBack };
+}
+
+/** Whether anything stands at a path of this host, a dangling link too. */
+export function isThereAt(host: Bytes): boolean {
+  return lstatSync(fsPath(host), { throwIfNoEntry: false }) !== undefined;
 }
 
 /** The names in a directory; none when it cannot be read. */

@@ -9,21 +9,21 @@
  *  - state that it made elsewhere (a half-made /var/lib/mysql) leaves, when its own scripts or archive name the place
  *    and it was born after the beginning. What stood before is never touched.
  *
- * Nothing is guessed about what it made: a path counts only when the snapshot before knows that it was not there, or
- * when the filesystem says that it was born later. What the second installation does not make again was somebody
+ * Nothing is guessed about what it made: a path counts only when the filesystem says that it was born later, and of
+ * what is tracked only when the snapshot before does not know it either. What the second installation does not make again was somebody
  * else's, and comes back (`comesBack`).
  */
 import { lstatSync, readFileSync, readlinkSync } from 'node:fs';
 import { bytesToText } from '../../model/path-text.ts';
 import { Kind } from '../../scan/work.ts';
-import type { Xxh64 } from '../../scan/xxh64.ts';
+import { xxh64Of } from '../../scan/xxh64.ts';
 import type { Entry } from '../../snapshot/entries.ts';
 import { type Bytes, bytesOf, fsPath } from '../../system/bytes.ts';
 import { readRegularFile } from '../../system/files.ts';
 import { looksDamaged } from '../content.ts';
 import type { Before } from './before.ts';
-import { aside, type Effect, type EffectsInput } from './effect.ts';
-import { stateOf } from './state.ts';
+import { aside, type Effect, type EffectsInput, isThereAt } from './effect.ts';
+import { beginningOf, isBornSince, stateOf } from './state.ts';
 
 /** Larger tracked files are not read here, in bytes: their own checks look at them (an initramfs). */
 const READ_LIMIT = 16 * 1024 * 1024;
@@ -86,9 +86,9 @@ function leftovers(input: EffectsInput): Effect[] {
       const found = root.resolve(name);
       if (found.kind !== 'found') continue;
       const { inside, host } = found;
-      const there = isThere(host);
+      const there = isThereAt(host);
       for (const suffix of ['.dpkg-tmp', '.dpkg-remove', '.dpkg-backup']) {
-        if (!isThere(host + suffix)) continue;
+        if (!isThereAt(host + suffix)) continue;
         // A maintainer script moves a conffile aside and takes it away when the package is configured.
         const returns = !there && (suffix === '.dpkg-tmp' || input.before.find(inside) !== undefined);
         effects.push(
@@ -108,7 +108,7 @@ function leftovers(input: EffectsInput): Effect[] {
         if (returns) break;
       }
       for (const suffix of ['.dpkg-new', '.dpkg-divert.tmp', '.dpkg-staging-dir']) {
-        if (isThere(host + suffix))
+        if (isThereAt(host + suffix))
           effects.push(
             aside(inside + suffix, 'a new version that was not put in place; it is unpacked once more'),
           );
@@ -162,7 +162,7 @@ function trackedBefore(input: EffectsInput, names: Names): Effect[] {
     const now = readRegularFile(host, READ_LIMIT);
     if (now.kind !== 'read') continue;
     const data = Buffer.from(now.data, 'latin1');
-    if (entry.xxh64?.equals(digest(input.xxh64, data))) continue;
+    if (entry.xxh64?.equals(xxh64Of(input.xxh64, data))) continue;
     const damage = looksDamaged(data);
     // Sound content may be somebody's edit of a minute ago (I3), and scripts and dpkg do their part again all the same.
     if (damage === undefined) continue;
@@ -198,6 +198,8 @@ function trackedSince(input: EffectsInput, names: Names): Effect[] {
     const host = root.hostPath(path);
     const stat = lstatSync(fsPath(host), { throwIfNoEntry: false });
     if (stat === undefined || !stat.isFile() || stat.size > READ_LIMIT) continue;
+    // A snapshot that knew less (another configuration, its limit) is no proof that a file was not there.
+    if (!isBornSince(stat, beginningOf(before))) continue;
     const damage = looksDamaged(readFileSync(fsPath(host)));
     if (damage !== undefined)
       effects.push(aside(path, `the interrupted installation made it, and it is ${damage}`, true));
@@ -207,18 +209,6 @@ function trackedSince(input: EffectsInput, names: Names): Effect[] {
   return effects;
 }
 
-function isThere(host: Bytes): boolean {
-  return lstatSync(fsPath(host), { throwIfNoEntry: false }) !== undefined;
-}
-
 function targetOf(host: Bytes): Bytes {
   return bytesOf(readlinkSync(fsPath(host), { encoding: 'buffer' }));
-}
-
-export function digest(xxh64: Xxh64, data: Buffer): Buffer {
-  const hash = xxh64.begin();
-  hash.update(data);
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64BE(hash.digest());
-  return bytes;
 }

@@ -60,7 +60,6 @@ export interface Redo {
  * Looks at what an interrupted transaction needs. Changes nothing.
  *
  * @param lastAlive the last moment that the machine is known to have run, in milliseconds since the epoch
- * @param elsewhere further .debs by SHA-256, as paths of this host: what the network brought
  */
 export async function examineRedo(
   store: Store,
@@ -68,7 +67,6 @@ export async function examineRedo(
   config: Config,
   transaction: Transaction,
   lastAlive: number,
-  elsewhere: ReadonlyMap<string, string> = new Map(),
 ): Promise<Redo> {
   const database = readDatabase(root);
   const before = new Before(store, transaction);
@@ -88,7 +86,7 @@ export async function examineRedo(
   const missing: RedoPackage[] = [];
   for (const pkg of decision.packages) {
     if (!bringsFiles(pkg)) continue;
-    const file = findArchive(store, root, transaction.id, pkg, elsewhere);
+    const file = findArchive(store, root, transaction.id, pkg);
     if (file === undefined) missing.push(pkg);
     else archives.set(pkg, await readKept(file));
   }
@@ -103,11 +101,12 @@ export async function examineRedo(
     husks: husksOf(database, decision),
   };
   if (decision.packages.length === 0) return { ...base, effects: [], impossible: undefined };
+  // With the snapshot lost there is no way back to before; the archives bring its packages to their end all the same.
   if (records === undefined)
     return {
       ...base,
       effects: [],
-      impossible: 'the snapshot from before it is lost, or its copy of dpkg’s records is',
+      impossible: takenBack ? 'the snapshot from before it is lost, so it cannot be taken back' : undefined,
     };
   const rewound = takenBack ? decision.packages : decision.packages.filter(isRewound);
   const owned = ownedBefore(before, inside, rewound);
@@ -187,17 +186,9 @@ function laterNames(store: Store, { id }: Transaction): Set<string> {
   );
 }
 
-function findArchive(
-  store: Store,
-  root: Root,
-  id: string,
-  { record }: RedoPackage,
-  elsewhere: ReadonlyMap<string, string>,
-): string | undefined {
+function findArchive(store: Store, root: Root, id: string, { record }: RedoPackage): string | undefined {
   const kept = keptArchive(store, id, record);
   if (kept !== undefined || record.archive === undefined) return kept;
-  const fetched = elsewhere.get(record.archive.sha256);
-  if (fetched !== undefined) return fetched;
   const name = record.archive.path.slice(record.archive.path.lastIndexOf('/') + 1);
   for (const path of [bytesFromText(record.archive.path), `${ARCHIVES}/${bytesFromText(name)}`]) {
     const found = root.resolveFully(path);
@@ -347,9 +338,4 @@ function markEffects(root: Root, before: Before): Effect[] {
       comesBack: false,
     },
   ];
-}
-
-/** @returns what is wrong with the archives at hand, for people */
-export function describeMissing({ missing }: Redo): string {
-  return missing.map(({ record }) => `${record.name} ${record.newVersion ?? ''}`.trim()).join(', ');
 }

@@ -14,6 +14,7 @@
 import { lstatSync, type Stats } from 'node:fs';
 import { bytesToText } from '../../model/path-text.ts';
 import { type Bytes, fsPath } from '../../system/bytes.ts';
+import type { Before } from './before.ts';
 import { aside, type Effect, type EffectsInput, namesIn } from './effect.ts';
 
 /** After so long everything that was written is on disk, in milliseconds: 30 s until it expires, 5 until a flusher comes. */
@@ -30,7 +31,7 @@ const MAX_LOOKED_AT = 20_000;
 
 export function stateOf(input: EffectsInput): Effect[] {
   const { root } = input;
-  const startedAt = Date.parse(input.before.runs[0]?.at ?? input.before.transaction.startedAt) - TICK_MS;
+  const startedAt = beginningOf(input.before);
   const effects: Effect[] = [];
   const taken: Bytes[] = [];
   for (const [place, unfinished] of places(input)) {
@@ -84,7 +85,13 @@ function bornSince(host: Bytes, inside: Bytes, since: number): Bytes[] {
   });
 }
 
-function isBornSince({ birthtimeMs }: Stats, since: number): boolean {
+/** When the first run began that was not sealed, in milliseconds since the epoch. */
+export function beginningOf({ runs, transaction }: Before): number {
+  return Date.parse(runs[0]?.at ?? transaction.startedAt) - TICK_MS;
+}
+
+/** Whether a file was made then or later (statx(2), stx_btime); not where the filesystem does not tell. */
+export function isBornSince({ birthtimeMs }: Stats, since: number): boolean {
   return birthtimeMs > 0 && birthtimeMs >= since;
 }
 

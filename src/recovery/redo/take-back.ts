@@ -9,14 +9,13 @@ import { lstatSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { bytesToText } from '../../model/path-text.ts';
 import { Kind } from '../../scan/work.ts';
-import type { Xxh64 } from '../../scan/xxh64.ts';
+import { type Xxh64, xxh64Of } from '../../scan/xxh64.ts';
 import type { Entry } from '../../snapshot/entries.ts';
 import type { Store } from '../../snapshot/store.ts';
 import { transactionDirectory } from '../../snapshot/transaction/record.ts';
 import { type Bytes, bufferOf, bytesFromText, bytesOf, compareBytes, fsPath } from '../../system/bytes.ts';
 import { readRegularFile } from '../../system/files.ts';
 import { aside, type Effect, type EffectsInput, namesIn } from './effect.ts';
-import { digest } from './effects.ts';
 
 export interface TakenBack {
   readonly effects: readonly Effect[];
@@ -122,7 +121,7 @@ function oldVersion(
 
 function hasContent(host: Bytes, { xxh64 }: Entry, hash: Xxh64): boolean {
   const now = readRegularFile(host);
-  return xxh64 !== null && now.kind === 'read' && xxh64.equals(digest(hash, bufferOf(now.data)));
+  return xxh64 !== null && now.kind === 'read' && xxh64.equals(xxh64Of(hash, bufferOf(now.data)));
 }
 
 /** The version that was kept by a second name, when it still has the content that it had then. */
@@ -135,7 +134,7 @@ function keptContent(store: Store, { before, xxh64 }: EffectsInput, entry: Entry
   const read = readRegularFile(bytesFromText(join(transactionDirectory(store, id), 'replaced', row.file)));
   if (read.kind !== 'read') return undefined;
   const data = bufferOf(read.data);
-  return digest(xxh64, data).equals(row.xxh64) ? data : undefined;
+  return xxh64Of(xxh64, data).equals(row.xxh64) ? data : undefined;
 }
 
 /** @returns for people, of which paths the old version is not at hand */
