@@ -10,6 +10,7 @@ import { bytesFromText } from '../system/bytes.ts';
 import { writeDurably } from '../system/durable.ts';
 import { DebmendError, errnoOf } from '../system/errors.ts';
 import { EXIT } from './exit-codes.ts';
+import { interruptible } from './interruption.ts';
 import { startProgress } from './progress.ts';
 import { openRoot } from './root.ts';
 
@@ -44,28 +45,26 @@ export async function auditCommand(options: unknown): Promise<number> {
   if (args.output !== undefined) refuseOddOutput(args.output);
   const root = openRoot(args.root);
   const config = await loadConfig(args.config);
-  const interruption = new AbortController();
-  const interrupt = () => interruption.abort();
-  process.once('SIGINT', interrupt);
-  process.once('SIGTERM', interrupt);
   const startedAt = new Date();
   const started = performance.now();
   const progress = startProgress();
   try {
-    const result = await audit({
-      root,
-      admindir: args.admindir === undefined ? undefined : bytesFromText(args.admindir),
-      scope: {
-        packages: (args.package ?? []).map(bytesFromText),
-        paths: (args.path ?? []).map(bytesFromText),
-      },
-      quick: args.quick === true,
-      archives: args.archives ?? [],
-      leftoverGlobs: config.audit.leftoverGlobs,
-      ignoreLock: args.ignoreLock === true,
-      signal: interruption.signal,
-      onProgress: progress?.update,
-    });
+    const looking = (signal: AbortSignal) =>
+      audit({
+        root,
+        admindir: args.admindir === undefined ? undefined : bytesFromText(args.admindir),
+        scope: {
+          packages: (args.package ?? []).map(bytesFromText),
+          paths: (args.path ?? []).map(bytesFromText),
+        },
+        quick: args.quick === true,
+        archives: args.archives ?? [],
+        leftoverGlobs: config.audit.leftoverGlobs,
+        ignoreLock: args.ignoreLock === true,
+        signal,
+        onProgress: progress?.update,
+      });
+    const result = await interruptible(looking);
     progress?.stop();
     const report = auditReport(result, {
       root,
@@ -82,8 +81,6 @@ export async function auditCommand(options: unknown): Promise<number> {
     return exitCode(report, args.failOn);
   } finally {
     progress?.stop();
-    process.removeListener('SIGINT', interrupt);
-    process.removeListener('SIGTERM', interrupt);
   }
 }
 

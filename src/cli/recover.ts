@@ -17,6 +17,7 @@ import { listTransactions } from '../snapshot/transaction/record.ts';
 import { writeDurably } from '../system/durable.ts';
 import type { Root } from '../system/root.ts';
 import { EXIT } from './exit-codes.ts';
+import { interruptible } from './interruption.ts';
 import { startProgress } from './progress.ts';
 import { openRoot } from './root.ts';
 import { withStore } from './store.ts';
@@ -48,10 +49,6 @@ export async function recoverCommand(options: unknown): Promise<number> {
   const config = await loadConfig(args.config);
   const mode: Recovery['mode'] =
     args.service === true ? 'service' : args.apply === true ? 'apply' : 'dry-run';
-  const interruption = new AbortController();
-  const interrupt = () => interruption.abort();
-  process.once('SIGINT', interrupt);
-  process.once('SIGTERM', interrupt);
   const startedAt = new Date();
   const started = performance.now();
   const page = {
@@ -70,18 +67,20 @@ export async function recoverCommand(options: unknown): Promise<number> {
     }
     const progress = startProgress();
     try {
-      const result = await recover({
-        root,
-        store,
-        config,
-        mode,
-        command: ['debmend', ...process.argv.slice(2)],
-        lastAlive: lastAlive(outage),
-        lockWait: (args.wait ?? 0) * 1000,
-        signal: interruption.signal,
-        onProgress: progress?.update,
-        say: args.json === true ? undefined : (line) => process.stdout.write(`${line}\n`),
-      });
+      const recovering = (signal: AbortSignal) =>
+        recover({
+          root,
+          store,
+          config,
+          mode,
+          command: ['debmend', ...process.argv.slice(2)],
+          lastAlive: lastAlive(outage),
+          lockWait: (args.wait ?? 0) * 1000,
+          signal,
+          onProgress: progress?.update,
+          say: args.json === true ? undefined : (line) => process.stdout.write(`${line}\n`),
+        });
+      const result = await interruptible(recovering);
       progress?.stop();
       const report = recoverReport(result, outage, {
         root,
@@ -96,8 +95,6 @@ export async function recoverCommand(options: unknown): Promise<number> {
       return exitCode(result);
     } finally {
       progress?.stop();
-      process.removeListener('SIGINT', interrupt);
-      process.removeListener('SIGTERM', interrupt);
     }
   });
 }

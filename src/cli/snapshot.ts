@@ -22,6 +22,7 @@ import { DebmendError } from '../system/errors.ts';
 import type { Root } from '../system/root.ts';
 import { diskFilesystems, syncFilesystems } from '../system/sync.ts';
 import { EXIT } from './exit-codes.ts';
+import { interruptible } from './interruption.ts';
 import { startProgress } from './progress.ts';
 import { openRoot } from './root.ts';
 import { withStore } from './store.ts';
@@ -42,10 +43,6 @@ export async function snapshotCreate(options: unknown): Promise<number> {
   const root = openRoot(args.root);
   const { snapshots: config } = await loadConfig(args.config);
   if (args.ignoreLock !== true) refuseLocked(root);
-  const interruption = new AbortController();
-  const interrupt = () => interruption.abort();
-  process.once('SIGINT', interrupt);
-  process.once('SIGTERM', interrupt);
   const progress = startProgress();
   try {
     return await withStore(root, args.store, async (store) => {
@@ -53,17 +50,19 @@ export async function snapshotCreate(options: unknown): Promise<number> {
         diskFilesystems(root).map((directory) => root.hostPath(directory)),
         SYNC_MS,
       );
-      const captured = await createFullSnapshot(store, root, {
-        config,
-        head: {
-          kind: 'manual',
-          scope: 'full',
-          transaction: undefined,
-          sealed: synced.every((result) => result === 'synced'),
-        },
-        signal: interruption.signal,
-        onProgress: progress?.update,
-      });
+      const taking = (signal: AbortSignal) =>
+        createFullSnapshot(store, root, {
+          config,
+          head: {
+            kind: 'manual',
+            scope: 'full',
+            transaction: undefined,
+            sealed: synced.every((result) => result === 'synced'),
+          },
+          signal,
+          onProgress: progress?.update,
+        });
+      const captured = await interruptible(taking);
       progress?.stop();
       const snapshot = existing(store, captured.snapshot);
       const { added, changed, gone } = captured;
@@ -81,8 +80,6 @@ export async function snapshotCreate(options: unknown): Promise<number> {
     });
   } finally {
     progress?.stop();
-    process.removeListener('SIGINT', interrupt);
-    process.removeListener('SIGTERM', interrupt);
   }
 }
 

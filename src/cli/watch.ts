@@ -4,6 +4,7 @@ import { endedCleanly } from '../outage/boots.ts';
 import { type WatchEvent, watch } from '../watch/agent.ts';
 import { eventLine } from '../watch/say.ts';
 import { EXIT } from './exit-codes.ts';
+import { interruptible } from './interruption.ts';
 import { openRoot } from './root.ts';
 
 /** What commander hands over; its own checks have been made. */
@@ -18,23 +19,16 @@ export async function watchCommand(options: unknown): Promise<number> {
   const args = options as WatchArguments;
   const root = openRoot(args.root);
   const config = await loadConfig(args.config);
-  const stop = new AbortController();
-  const abort = () => stop.abort();
-  process.once('SIGTERM', abort);
-  process.once('SIGINT', abort);
-  try {
-    await watch({
+  await interruptible((signal) =>
+    watch({
       root,
       config,
-      signal: stop.signal,
+      signal,
       endedCleanly,
       onEvent: (event: WatchEvent) => {
         process.stdout.write(`${args.json === true ? JSON.stringify(event) : eventLine(event)}\n`);
       },
-    });
-    return EXIT.sound;
-  } finally {
-    process.removeListener('SIGTERM', abort);
-    process.removeListener('SIGINT', abort);
-  }
+    }),
+  );
+  return EXIT.sound;
 }

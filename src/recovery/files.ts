@@ -192,14 +192,19 @@ async function solveByArchive(
   const file = await sources.archive(pkg.name, pkg.version, pkg.architecture);
   if (file === undefined) return none('no archive of this version is at hand');
   const wanted = new Set(findings.map((finding) => textToPath(finding.path ?? '')));
-  const parser = new TarParser(({ path, size }) => size <= MEMBER_LIMIT && wanted.has(path));
-  const links = new TarParser();
+  const read = async (): Promise<TarParser> => {
+    const reading = new TarParser(({ path, size }) => size <= MEMBER_LIMIT && wanted.has(path));
+    await unpack(file, '--fsys-tarfile', reading);
+    return reading;
+  };
+  let parser: TarParser;
   try {
-    await unpack(file, '--fsys-tarfile', links);
-    // A hard link has its content under the first name.
-    for (const entry of links.entries)
-      if (entry.type === 'hard-link' && wanted.has(entry.path)) wanted.add(entry.target);
-    await unpack(file, '--fsys-tarfile', parser);
+    parser = await read();
+    // A hard link has its content under the first name, which has gone by when the link is met.
+    const first = parser.entries.filter(({ type, path }) => type === 'hard-link' && wanted.has(path));
+    const further = first.filter(({ target }) => !wanted.has(target));
+    for (const { target } of further) wanted.add(target);
+    if (further.length > 0) parser = await read();
   } catch (error) {
     return none(messageOf(error));
   }

@@ -1,13 +1,11 @@
 /** The kept .debs of an interrupted transaction, verified, and what is in them. */
-import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { readArchive, type TarEntry, TarParser, unpack } from '../../dpkg/deb.ts';
 import type { IntendedPackageRecord } from '../../model/transaction.ts';
 import type { Store } from '../../snapshot/store.ts';
 import { transactionDirectory } from '../../snapshot/transaction/record.ts';
 import type { Bytes } from '../../system/bytes.ts';
-import { openQuietly } from '../../system/files.ts';
+import { hashRegularFile } from '../../system/hash-file.ts';
 
 /** Larger is no maintainer script, in bytes. */
 const MAX_SCRIPT = 8 * 1024 * 1024;
@@ -51,17 +49,7 @@ export async function readKept(file: string): Promise<KeptArchive> {
 /** SHA-256 of a regular file, as hexadecimal digits; undefined when it cannot be read. */
 export function sha256Of(file: string): string | undefined {
   try {
-    const fd = openQuietly(file);
-    try {
-      if (!fstatSync(fd).isFile()) return undefined;
-      const hash = createHash('sha256');
-      const chunk = Buffer.allocUnsafe(1024 * 1024);
-      for (let count = readSync(fd, chunk); count > 0; count = readSync(fd, chunk))
-        hash.update(chunk.subarray(0, count));
-      return hash.digest('hex');
-    } finally {
-      closeSync(fd);
-    }
+    return hashRegularFile(file).sha256;
   } catch {
     return undefined;
   }

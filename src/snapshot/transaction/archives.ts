@@ -6,18 +6,7 @@
  * The list comes from the control archive, which costs some milliseconds; unpacking a large package to see its links
  * and directories costs seconds (docs/benchmarks.md), and as the .deb is kept, a recovery can do that when it needs to.
  */
-import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  copyFileSync,
-  fstatSync,
-  fsyncSync,
-  linkSync,
-  mkdirSync,
-  readSync,
-  statfsSync,
-} from 'node:fs';
+import { closeSync, constants, copyFileSync, fsyncSync, linkSync, mkdirSync, statfsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { IntendedPackage } from '../../dpkg/apt-hook.ts';
 import type { ArchiveIndex } from '../../dpkg/apt-index.ts';
@@ -28,6 +17,7 @@ import { type Bytes, bufferOf, fsPath } from '../../system/bytes.ts';
 import { syncDirectory } from '../../system/durable.ts';
 import { errnoOf, messageOf } from '../../system/errors.ts';
 import { openQuietly } from '../../system/files.ts';
+import { hashRegularFile } from '../../system/hash-file.ts';
 import type { Root } from '../../system/root.ts';
 
 /** The files of a package that is to be installed: MD5 by absolute path, empty for conffiles. */
@@ -169,26 +159,12 @@ interface UnreadArchive {
   readonly problem: string;
 }
 
-const CHUNK = Buffer.allocUnsafeSlow(1024 * 1024);
-
 function hashArchive(root: Root, archive: Bytes): HashedArchive | UnreadArchive {
   const host = hostOf(root, archive);
   if (host === undefined) return { kind: 'unread', problem: 'the archive is not there' };
   try {
     // A person may name a link to an archive, and dpkg follows it: hostOf did.
-    const fd = openQuietly(fsPath(host));
-    try {
-      if (!fstatSync(fd).isFile()) throw new Error('it is no regular file');
-      const hash = createHash('sha256');
-      let size = 0;
-      for (let count = readSync(fd, CHUNK); count > 0; count = readSync(fd, CHUNK)) {
-        hash.update(CHUNK.subarray(0, count));
-        size += count;
-      }
-      return { kind: 'hashed', host, sha256: hash.digest('hex'), size };
-    } finally {
-      closeSync(fd);
-    }
+    return { kind: 'hashed', host, ...hashRegularFile(fsPath(host)) };
   } catch (error) {
     return { kind: 'unread', problem: `the archive cannot be read: ${errnoOf(error) ?? messageOf(error)}` };
   }

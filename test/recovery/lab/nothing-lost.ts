@@ -158,6 +158,8 @@ function manifestOf(image: RootImage): Manifest {
   const cached = manifestCache.get(image);
   if (cached !== undefined) return cached;
   const files = new Map<Bytes, string>();
+  // By themselves: a diversion has two packages name one path.
+  const hashes = new Set<string>();
   const merged = (path: Bytes): Bytes => {
     const top = image.entries.get(`/${path.split('/')[1]}`);
     return top?.type === 'link' && top.target.startsWith('usr/') ? `/usr${path}` : path;
@@ -166,15 +168,16 @@ function manifestOf(image: RootImage): Manifest {
     if (!file.endsWith('.md5sums')) continue;
     for (const [, hash = '', path = ''] of text.matchAll(/^([0-9a-f]{32}) {2}(?:\.\/)?(.+)$/gm)) {
       files.set(merged(`/${path}`), hash);
+      hashes.add(hash);
     }
   }
   // Conffiles stand in no md5sums, but their hashes in the records.
   const status = image.texts.get('/var/lib/dpkg/status') ?? '';
   for (const [, path = '', hash = ''] of status.matchAll(/^ (\/\S+) ([0-9a-f]{32})(?: .*)?$/gm)) {
     files.set(merged(path), hash);
+    hashes.add(hash);
   }
   // An empty file is nobody's content, whatever manifest has one.
-  const hashes = new Set(files.values());
   hashes.delete('d41d8cd98f00b204e9800998ecf8427e');
   const manifest = { files, hashes };
   manifestCache.set(image, manifest);
