@@ -12,9 +12,7 @@ import { audit } from '../audit/audit.ts';
 import type { Config } from '../config/settings.ts';
 import { openAdmindir } from '../dpkg/admindir.ts';
 import { DEFAULT_ADMINDIR } from '../dpkg/database.ts';
-import type { Package } from '../dpkg/package.ts';
 import type { Finding } from '../model/finding.ts';
-import { bytesToText } from '../model/path-text.ts';
 import { type LeftAlone, PHASES, type Recovery, type Step } from '../model/recovery.ts';
 import type { Transaction } from '../model/transaction.ts';
 import type { ScanProgress } from '../scan/scan.ts';
@@ -24,16 +22,15 @@ import { sealTransaction } from '../snapshot/transaction/seal.ts';
 import { DebmendError, messageOf } from '../system/errors.ts';
 import { holdLocks } from '../system/hold-locks.ts';
 import type { Root } from '../system/root.ts';
-import { type Action, type ActionRecord, Run, settleRun, unfinishedRuns, type Why } from './actions.ts';
-import { standardSources } from './database/standard-sources.ts';
+import { type ActionRecord, Run, settleRun, unfinishedRuns } from './actions.ts';
 import { carryOut } from './deeds.ts';
 import { gather } from './gather.ts';
 import { Installer } from './install.ts';
 import { type Deed, left, type Planned, type PlannedStep, planRecovery } from './plan.ts';
-import { type BrokenTool, bringBackTools, brokenTools } from './programs/rescue.ts';
 import { Programs } from './programs/runner.ts';
 import { isReached } from './redo/decide.ts';
 import { removalEnds } from './redo/redo.ts';
+import { mendTools } from './tools.ts';
 
 export interface RecoverOptions {
   readonly root: Root;
@@ -215,47 +212,16 @@ class Recoverer {
     root.forget();
   }
 
-  /**
-   * Whether the root's own shell, dpkg and the like work; what of them does not is put back first. Asked once: what is
-   * broken after that stays so.
-   */
+  /** Whether the root's own tools work. Asked once: what is broken after they were put back stays so. */
   async #toolsWork(run: Run): Promise<boolean> {
-    if (this.#tools !== undefined) return this.#tools;
-    let broken: readonly BrokenTool[] = await brokenTools(this.#programs);
-    if (broken.length > 0) {
-      this.#options.say?.(
-        `putting back what mends: ${broken.map(({ program }) => program).join(', ')} does not work`,
-      );
-      broken = await this.#bringBack(run);
+    if (this.#tools === undefined) {
+      const { root, store, say } = this.#options;
+      const { work, actions, problems } = await mendTools(root, store, run, this.#programs, say);
+      this.#actions.push(...actions);
+      this.#problems.push(...problems);
+      this.#tools = work;
     }
-    for (const { program, why } of broken)
-      this.#problems.push(`${program} of this root does not work: ${bytesToText(why)}`);
-    this.#tools = broken.length === 0;
     return this.#tools;
-  }
-
-  async #bringBack(run: Run): Promise<readonly BrokenTool[]> {
-    const { root, store } = this.#options;
-    const sources = standardSources(root, store, { admindir: DEFAULT_ADMINDIR });
-    try {
-      const why = (source: string): Why => ({ reason: 'nothing can be mended without it', source });
-      const perform = (action: Action, source: string): void => {
-        this.#actions.push(run.perform(action, why(source)));
-      };
-      const archiveOf = async (pkg: Package): Promise<string | undefined> =>
-        (await sources.archive(pkg.name, pkg.version, pkg.architecture))?.file;
-      const { lacking, broken } = await bringBackTools(this.#programs, archiveOf, {
-        put: (path, data, attributes, source) => perform({ kind: 'put', path, data, attributes }, source),
-        link: (path, target, attributes, source) =>
-          perform({ kind: 'link', path, target, attributes }, source),
-        directory: (path, attributes, source) => perform({ kind: 'directory', path, attributes }, source),
-      });
-      for (const { package: name, why: reason } of lacking)
-        this.#problems.push(`${bytesToText(name)}: ${reason}`);
-      return broken;
-    } finally {
-      sources.close();
-    }
   }
 
   /** Seals the transactions whose packages are where they were meant to come. @returns whether one was */

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { appendFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
-import { inRoot } from '../lab/chroot.ts';
+import { inRoot, mustInRoot } from '../lab/chroot.ts';
 import { rootDescribe, rootTest } from '../lab/roots.ts';
 import { readImage } from './lab/image.ts';
 import { fatesOf, quarantinePaths } from './lab/nothing-lost.ts';
@@ -37,6 +37,8 @@ rootDescribe('nothing is lost', () => {
       symlinkSync('../lab', at('etc/lab/loop'));
       writeFileSync(at('usr/share/lab/partial.dpkg-new'), 'nobody knows of this');
 
+      await mustInRoot(overlay.directory, ['apt-mark', 'auto', 'dash']);
+
       const before = await readImage(overlay.directory, base);
       const ended = await debmendRecovery(overlay.directory, { workload, boot: randomUUID() });
       expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
@@ -47,6 +49,8 @@ rootDescribe('nothing is lost', () => {
       expect(counts.quarantined).toBeGreaterThan(0);
       expect(readFileSync(at('etc/lab/since.conf'), 'utf8')).toBe('written after the cut\n');
       expect(readFileSync(at('etc/lab/same.conf'), 'utf8')).toMatch(/edited after the cut\n$/);
+      const automatic = await mustInRoot(overlay.directory, ['apt-mark', 'showauto']);
+      expect(automatic.split('\n')).toContain('dash');
       expect(readFileSync(at('srv/data/mine.dpkg-new'), 'utf8')).toBe('a name as dpkg would give it\n');
       expect(quarantinePaths(after).length).toBeGreaterThan(0);
       const listed = await inRoot(overlay.directory, ['debmend', 'quarantine', 'list', '--json']);

@@ -12,10 +12,11 @@ import type { ActionRecord, Run } from '../actions.ts';
 import { usersOf } from '../busy.ts';
 import type { Installer } from '../install.ts';
 import { listQuarantine, putBack } from '../quarantine.ts';
+import { EXTENDED_STATES } from './database.ts';
 import { bringsFiles, type RedoPackage } from './decide.ts';
 import { isThereAt } from './effect.ts';
 import { automaticOf, isNamed, isPurge, parseAptCommand, relatedNames } from './marks.ts';
-import { EXTENDED_STATES, type Redo } from './redo.ts';
+import type { Redo } from './redo.ts';
 
 export interface RedoTools {
   readonly root: Root;

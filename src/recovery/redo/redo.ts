@@ -1,42 +1,24 @@
-/**
- * An interrupted transaction, back to before and once more (docs/recovery.md). Looking and doing are apart:
- * `examineRedo` changes nothing and says all that would be done, `applyRedo` does it.
- *
- *   1. effects      what the transaction left in the tree (effects.ts, state.ts)
- *   2. rewind       dpkg's stanzas and control files of its packages, apt's automatic marks
- *   3. replay       the same packages, the same versions, from the kept .debs
- *   4. marks        automatic as an uninterrupted run would have left them
- *   5. comebacks    what the second installation did not make again was somebody else's
- *
- * Everything is computed from the snapshot before the transaction, never from how far an earlier try came; so a try
- * that was itself interrupted is followed by the same steps (I4). The snapshot and the .debs stay until the seal.
- */
-import { lstatSync } from 'node:fs';
 import type { Config } from '../../config/settings.ts';
 import { type Database, DEFAULT_ADMINDIR, readDatabase, readManifest } from '../../dpkg/database.ts';
 import { parseList } from '../../dpkg/manifest.ts';
 import { displayName } from '../../dpkg/package.ts';
-import { changedRecords } from '../../dpkg/selection.ts';
 import { bytesToText } from '../../model/path-text.ts';
 import type { Transaction } from '../../model/transaction.ts';
 import { loadXxh64 } from '../../scan/xxh64.ts';
 import type { Store } from '../../snapshot/store.ts';
 import { trackedPaths } from '../../snapshot/tracked.ts';
-import { recordsNow } from '../../snapshot/transaction/outcome.ts';
 import { listTransactions } from '../../snapshot/transaction/record.ts';
-import { type Bytes, bufferOf, bytesFromText, bytesOf, fsPath } from '../../system/bytes.ts';
-import { readRegularFile } from '../../system/files.ts';
+import { type Bytes, bufferOf, bytesFromText, bytesOf } from '../../system/bytes.ts';
 import type { Root } from '../../system/root.ts';
 import { type KeptArchive, keptArchive, readKept, sha256Of } from './archives.ts';
-import { Before, isControlFileOf } from './before.ts';
+import { Before } from './before.ts';
+import { rewindEffects } from './database.ts';
 import { bringsFiles, type Decision, decideRedo, type RedoPackage, type RemovalEnds } from './decide.ts';
-import { aside, type Effect, type EffectsInput } from './effect.ts';
+import type { Effect, EffectsInput } from './effect.ts';
 import { planEffects } from './effects.ts';
 import { isPurge } from './marks.ts';
-import { merged, rewindRecords } from './rewind.ts';
 import { describeLost, planTakeBack } from './take-back.ts';
 
-export const EXTENDED_STATES = '/var/lib/apt/extended_states';
 const ARCHIVES = '/var/cache/apt/archives';
 
 export interface Redo {
@@ -226,116 +208,4 @@ function ownersBeside(root: Root, database: Database, names: ReadonlySet<Bytes>)
     for (const { path } of pkg.conffiles) owned.add(path);
   }
   return (path) => owned.has(path);
-}
-
-/** dpkg's own files, as they were for these packages. */
-function rewindEffects(
-  root: Root,
-  database: Database,
-  before: Before,
-  admindir: Bytes,
-  decision: Decision,
-  names: ReadonlySet<Bytes>,
-  records: readonly Bytes[],
-): Effect[] {
-  const effects: Effect[] = [];
-  const now = recordsNow(database.admindir);
-  // Across a crash also what it did to others: triggers that it made pending, and whatever was processed of them.
-  const rewound = new Set([...names, ...(decision.crashed ? disturbed(database, records, now) : [])]);
-  for (const name of database.admindir.names('updates')) {
-    if (/^\d+$|^tmp\.i$/.test(name))
-      effects.push(
-        aside(`${admindir}/updates/${name}`, 'what dpkg had noted there is merged into the status file'),
-      );
-  }
-  const reason = 'dpkg’s records of the interrupted installation’s packages, as they were before it';
-  const status = rewindRecords(records, now, rewound);
-  if (status !== now[0] || effects.length > 0)
-    effects.unshift({
-      action: { kind: 'put', path: `${admindir}/status`, data: bufferOf(status), attributes: OWNED_BY_ROOT },
-      why: { reason, source: 'snapshot' },
-      comesBack: false,
-    });
-  effects.push(...controlFileEffects(root, database, before, admindir, decision));
-  if (database.admindir.names('.').includes('tmp.ci'))
-    effects.push(aside(`${admindir}/tmp.ci`, 'a control archive that dpkg was unpacking'));
-  effects.push(...markEffects(root, before));
-  return effects;
-}
-
-/** Packages that stand at their version of before, and wait for triggers or are in the middle of processing some. */
-function disturbed(database: Database, before: readonly Bytes[], now: readonly Bytes[]): Bytes[] {
-  const old = new Map([...merged(before)].map(([key, stanza]) => [key, versionOf(stanza)]));
-  const changed = changedRecords(before, now);
-  return database.packages
-    .filter(({ name, architecture, version, state }) => {
-      const wasInstalled = old.get(`${name} ${architecture}`) === version;
-      return changed.has(name) && wasInstalled && state !== 'installed' && state !== 'config-files';
-    })
-    .map(({ name }) => name);
-}
-
-function versionOf(stanza: Bytes): Bytes | undefined {
-  return /^Status: \S+ ok installed$/m.test(stanza) ? /^Version: (\S+)$/m.exec(stanza)?.[1] : undefined;
-}
-
-const OWNED_BY_ROOT = { mode: 0o644, uid: 0, gid: 0 };
-
-function controlFileEffects(
-  root: Root,
-  database: Database,
-  before: Before,
-  admindir: Bytes,
-  decision: Decision,
-): Effect[] {
-  const effects: Effect[] = [];
-  const info = `${admindir}/info`;
-  const present = database.admindir.names('info');
-  const done = new Set<string>();
-  for (const { record, run } of decision.packages) {
-    if (done.has(record.name)) continue;
-    done.add(record.name);
-    const name = bytesFromText(record.name);
-    const files = before.controlFiles(info, name, run);
-    for (const file of present) {
-      if (isControlFileOf(file, name) && !files.has(file))
-        effects.push(
-          aside(`${info}/${file}`, 'the interrupted installation brought it, and brings it once more'),
-        );
-    }
-    for (const [file, entry] of files) {
-      const data = before.contentOf(entry);
-      if (data === undefined) continue;
-      const now = readRegularFile(root.hostPath(entry.path));
-      if (now.kind === 'read' && bufferOf(now.data).equals(data)) continue;
-      const { mode, uid, gid, mtime } = entry;
-      effects.push({
-        action: { kind: 'put', path: `${info}/${file}`, data, attributes: { mode, uid, gid, mtime } },
-        why: { reason: 'the control file as it was before the interrupted installation', source: 'snapshot' },
-        comesBack: false,
-      });
-    }
-  }
-  return effects;
-}
-
-/** apt's automatic marks, as they were. */
-function markEffects(root: Root, before: Before): Effect[] {
-  const entry = before.find(EXTENDED_STATES);
-  const found = root.resolve(EXTENDED_STATES);
-  const host = found.kind === 'found' ? found.host : undefined;
-  const isThere = host !== undefined && lstatSync(fsPath(host), { throwIfNoEntry: false }) !== undefined;
-  if (entry === undefined)
-    return isThere ? [aside(EXTENDED_STATES, 'automatic marks that did not stand there before')] : [];
-  const data = before.contentOf(entry);
-  const now = host === undefined ? undefined : readRegularFile(host);
-  if (data === undefined || (now?.kind === 'read' && bufferOf(now.data).equals(data))) return [];
-  const { mode, uid, gid, mtime } = entry;
-  return [
-    {
-      action: { kind: 'put', path: EXTENDED_STATES, data, attributes: { mode, uid, gid, mtime } },
-      why: { reason: 'automatic marks as they were before the interrupted installation', source: 'snapshot' },
-      comesBack: false,
-    },
-  ];
 }
