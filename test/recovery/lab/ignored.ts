@@ -32,9 +32,9 @@ export const LENIENCIES: readonly Leniency[] = [
     reason: 'the kernel makes it, or a boot empties it',
   },
   {
-    paths: /^\/var\/cache\/apt\/(src)?pkgcache\.bin$/,
+    paths: /^\/var\/cache\/apt\/(src)?pkgcache\.bin(\.[A-Za-z0-9]{6})?$/,
     how: 'anything',
-    reason: "apt's binary caches, which it makes again when it wants them",
+    reason: "apt's binary caches, which it makes again when it wants them; half-written ones have a name of mkstemp's",
   },
   {
     paths: /^\/var\/cache\/apt\/archives\/./,
