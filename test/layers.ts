@@ -18,7 +18,10 @@ const ORDER: readonly (readonly string[])[] = [
   ['report', 'notify', 'watch', 'services'],
   ['cli'],
 ];
-const ALSO: Readonly<Record<string, readonly string[]>> = { config: ['system', 'model'] };
+const ALSO: Readonly<Record<string, readonly string[]>> = {
+  config: ['system', 'model'],
+  fsck: ['dpkg'], // whose files a filesystem holds
+};
 
 /** Folders under test that mirror none of src. */
 const TEST_FOLDERS = ['lab'];

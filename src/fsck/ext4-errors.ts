@@ -3,20 +3,12 @@
  * fs/ext4/sysfs.c). The counts stand in the superblock and last over reboots, but every fsck wipes them: who wants to
  * know what happened has to look while the filesystem is mounted.
  */
-import {
-  closeSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  readSync,
-  realpathSync,
-} from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
 import { deviceNumber } from '../system/locks.ts';
 import type { Mount } from '../system/mounts.ts';
+import { readUuid } from './uuid.ts';
 
 const SYSFS = '/sys/fs/ext4';
 
@@ -48,7 +40,7 @@ export interface Ext4Counters {
 }
 
 /** fs/ext4/ext4.h, EXT4_ERR_UNKNOWN and what follows it. */
-const ERRCODES = [
+export const EXT4_ERRCODES = [
   undefined,
   'UNKNOWN',
   'EIO',
@@ -77,7 +69,7 @@ export function readExt4Counters(mounts: readonly Mount[], sysfs = SYSFS): Ext4C
   const points = new Map<string, Bytes[]>();
   const sources = new Map<string, Bytes>();
   for (const mount of mounts) {
-    if (mount.type !== 'ext4') continue;
+    if (!/^ext[234]$/.test(mount.type)) continue; // one driver, and one place in /sys, for all three
     const device = deviceName(mount);
     if (device === undefined) continue;
     points.set(device, [...(points.get(device) ?? []), mount.mountPoint]);
@@ -91,7 +83,7 @@ export function readExt4Counters(mounts: readonly Mount[], sysfs = SYSFS): Ext4C
     return [
       {
         device,
-        uuid: readUuid(sources.get(device) ?? ''),
+        uuid: readUuid(sources.get(device) ?? '', 'ext4'),
         mountPoints: [...new Set(mountPoints)],
         errors,
         warnings: number(directory, 'warning_count') ?? 0,
@@ -127,22 +119,6 @@ function deviceName({ source, mountPoint }: Mount): string | undefined {
   }
 }
 
-/** The superblock begins 1024 bytes into the device, and its s_uuid 0x68 bytes into that (fs/ext4/ext4.h). */
-function readUuid(source: Bytes): string | undefined {
-  const uuid = Buffer.alloc(16);
-  try {
-    const fd = openSync(fsPath(source), 'r');
-    try {
-      if (readSync(fd, uuid, 0, 16, 1024 + 0x68) !== 16) return undefined;
-    } finally {
-      closeSync(fd);
-    }
-  } catch {
-    return undefined;
-  }
-  return uuid.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
-}
-
 function readError(directory: string, which: 'first' | 'last'): Ext4Error | undefined {
   const field = (name: string) => number(directory, `${which}_error_${name}`) || undefined;
   const time = field('time');
@@ -155,7 +131,7 @@ function readError(directory: string, which: 'first' | 'last'): Ext4Error | unde
     ...(line === undefined ? {} : { line }),
     ...(inode === undefined ? {} : { inode }),
     ...(block === undefined ? {} : { block }),
-    ...(errcode === undefined ? {} : { errcode: ERRCODES[errcode] ?? String(errcode) }),
+    ...(errcode === undefined ? {} : { errcode: EXT4_ERRCODES[errcode] ?? String(errcode) }),
   };
   return Object.keys(error).length === 0 ? undefined : error;
 }

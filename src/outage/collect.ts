@@ -7,20 +7,14 @@ import type { Evidence } from '../model/outage.ts';
 import { pathToText } from '../model/path-text.ts';
 import { bootId, uptime } from '../system/boot.ts';
 import { messageOf } from '../system/errors.ts';
+import { readTail } from '../system/inside.ts';
+import { type KernelLog, parseKernLog, readKernelLog } from '../system/kernel-log.ts';
 import type { Root } from '../system/root.ts';
 import { evidence, fromMicroseconds } from './evidence.ts';
 import { fsckEvidence, fsckLog } from './fsck-log.ts';
 import { controller, hasController, watchdogs } from './hardware.ts';
-import { readTail } from './inside.ts';
 import { bootMessages, type Journal, journalEvidence, openJournal } from './journal.ts';
-import {
-  KERNEL_WORDS,
-  type KernelLog,
-  kernelEvidence,
-  parseKernLog,
-  readKernelLog,
-  systemDevices,
-} from './kernel-log.ts';
+import { KERNEL_WORDS, kernelEvidence, systemDevices } from './kernel-log.ts';
 import { dpkgLog, newestChange, timesyncClock } from './life.ts';
 import { markerEvidence } from './marker.ts';
 import { mergeEvidence } from './merge.ts';

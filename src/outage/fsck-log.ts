@@ -1,45 +1,18 @@
-/**
- * What fsck found in this boot. Debian's initramfs checks the root filesystem and /usr before it mounts them, and keeps
- * what e2fsck printed in /run/initramfs/fsck.log, which the next end of the system takes away: a copy is kept.
- *
- *     /dev/sda1: recovering journal
- *     /dev/sda1: clean, 31034/655360 files, 362042/2620928 blocks      follows on both, and alone it means: was clean
- */
+/** What fsck's log of this boot is evidence of, and the copy that is kept of it (fsck/fsck-log.ts). */
 import { lstatSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { FSCK_LOG, FSCK_LOG_BYTES, FSCK_LOGS, parseFsck, readFsckLog } from '../fsck/fsck-log.ts';
 import type { Evidence } from '../model/outage.ts';
 import { bytesToText } from '../model/path-text.ts';
 import { bufferOf, bytesFromText } from '../system/bytes.ts';
 import { writeDurably } from '../system/durable.ts';
 import { errnoOf } from '../system/errors.ts';
 import { readRegularFile } from '../system/files.ts';
+import { readInside } from '../system/inside.ts';
 import type { Root } from '../system/root.ts';
 import { evidence } from './evidence.ts';
-import { readInside } from './inside.ts';
 
-const FILE = '/run/initramfs/fsck.log';
-/** The copies, in the store's directory. */
-export const FSCK_LOGS = 'fsck-logs';
-const LIMIT = 1024 * 1024;
 const KEPT = 20;
-
-const RECOVERED = /^(\S+): (?:recovering journal|.*was not cleanly unmounted|.*was not properly unmounted)/;
-const CLEAN = /^(\S+): clean,/;
-
-/** What fsck's lines say, of each device once. Never throws (I8). */
-export function parseFsck(
-  text: string,
-): { readonly device: string; readonly recovered: boolean; readonly line: string }[] {
-  const found = new Map<string, { recovered: boolean; line: string }>();
-  for (const line of text.split('\n')) {
-    const recovered = RECOVERED.exec(line)?.[1];
-    if (recovered !== undefined && found.get(recovered)?.recovered !== true)
-      found.set(recovered, { recovered: true, line });
-    const clean = CLEAN.exec(line)?.[1];
-    if (clean !== undefined && !found.has(clean)) found.set(clean, { recovered: false, line });
-  }
-  return [...found].map(([device, what]) => ({ device, ...what }));
-}
 
 /** The evidence of fsck's output. */
 export function fsckEvidence(text: string, source: string, boot: string | undefined): Evidence[] {
@@ -55,14 +28,15 @@ export function fsckEvidence(text: string, source: string, boot: string | undefi
  * @param directory the store's, as a path of this host
  */
 export function fsckLog(root: Root, directory: string | undefined, boot: string | undefined): Evidence[] {
-  const live = readInside(root, FILE, LIMIT);
-  if (live.kind === 'read') return fsckEvidence(live.data, FILE, boot);
-  const copy = boot === undefined || directory === undefined ? undefined : join(directory, FSCK_LOGS, boot);
-  const kept = copy === undefined ? undefined : readRegularFile(bytesFromText(copy), LIMIT);
-  if (copy !== undefined && kept?.kind === 'read') return fsckEvidence(kept.data, copy, boot);
-  return live.kind === 'missing'
-    ? []
-    : [evidence('unavailable', FILE, `fsck's log cannot be read: ${live.errno}`)];
+  const log = readFsckLog(root, directory, boot);
+  switch (log.kind) {
+    case 'read':
+      return fsckEvidence(log.data, log.source, boot);
+    case 'missing':
+      return [];
+    case 'unreadable':
+      return [evidence('unavailable', FSCK_LOG, `fsck's log cannot be read: ${log.errno}`)];
+  }
 }
 
 /**
@@ -73,10 +47,10 @@ export function fsckLog(root: Root, directory: string | undefined, boot: string 
  * @throws the error of the system call that failed
  */
 export function keepFsckLog(root: Root, directory: string, boot: string): boolean {
-  const live = readInside(root, FILE, LIMIT);
+  const live = readInside(root, FSCK_LOG, FSCK_LOG_BYTES);
   const folder = join(directory, FSCK_LOGS);
   const copy = join(folder, boot);
-  if (readRegularFile(bytesFromText(copy), LIMIT).kind === 'read') return true;
+  if (readRegularFile(bytesFromText(copy), FSCK_LOG_BYTES).kind === 'read') return true;
   if (live.kind !== 'read') return false;
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   try {

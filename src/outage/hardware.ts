@@ -1,10 +1,10 @@
 /** What the hardware says of the last reset: watchdogs, and a management controller where there is one. */
 import { existsSync } from 'node:fs';
 import type { Evidence } from '../model/outage.ts';
+import { listInside, readInside } from '../system/inside.ts';
 import type { Root } from '../system/root.ts';
 import { run } from '../system/run.ts';
 import { evidence } from './evidence.ts';
-import { listInside, readInside } from './inside.ts';
 
 /** Documentation/watchdog/watchdog-api.rst and linux/watchdog.h: bits of bootstatus. */
 const BOOT_STATUS = [

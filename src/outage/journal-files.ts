@@ -5,8 +5,8 @@
  */
 import { join } from 'node:path/posix';
 import { type Bytes, bufferOf } from '../system/bytes.ts';
+import { type Entry, listDirectory, listInside, readHead } from '../system/inside.ts';
 import type { Root } from '../system/root.ts';
-import { type Entry, listDirectory, listInside, readHead } from './inside.ts';
 
 /** journald.conf(5), Storage=: what is kept, and what is kept in memory. */
 const DIRECTORIES = ['/var/log/journal', '/run/log/journal'] as const;

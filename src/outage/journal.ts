@@ -4,6 +4,7 @@
  */
 import type { Evidence } from '../model/outage.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
+import { type JournalEntry, parseEntries } from '../system/journal-entries.ts';
 import type { Root } from '../system/root.ts';
 import { run } from '../system/run.ts';
 import { dashedId, evidence, fromMicroseconds } from './evidence.ts';
@@ -24,15 +25,6 @@ export interface ListedBoot {
   readonly boot: string;
   readonly first: number;
   readonly last: number;
-}
-
-/** One entry; fields that are binary or absent are undefined. */
-export interface JournalEntry {
-  readonly at: Date;
-  /** Seconds (CLOCK_MONOTONIC). */
-  readonly uptime: number | undefined;
-  readonly messageId: string | undefined;
-  readonly message: string | undefined;
 }
 
 /** The journal of a root, opened: its files and boots, in order. */
@@ -60,40 +52,6 @@ export function parseBootList(text: string): ListedBoot[] {
       return [];
     return [{ boot: dashedId(boot_id), first: first_entry, last: last_entry }];
   });
-}
-
-/** Entries of `journalctl -o json`, a line each; what is no entry is left out. Never throws (I8). */
-export function parseEntries(text: string): JournalEntry[] {
-  return text.split('\n').flatMap((line) => {
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch {
-      return [];
-    }
-    if (typeof value !== 'object' || value === null) return [];
-    const fields = value as Readonly<Record<string, unknown>>;
-    const realtime = Number(fields['__REALTIME_TIMESTAMP']);
-    const at = fromMicroseconds(realtime);
-    if (realtime <= 0 || Number.isNaN(at.getTime())) return [];
-    const monotonic = Number(fields['__MONOTONIC_TIMESTAMP']);
-    return [
-      {
-        at,
-        uptime: Number.isFinite(monotonic) ? monotonic / 1e6 : undefined,
-        messageId: textOf(fields['MESSAGE_ID']),
-        message: textOf(fields['MESSAGE']),
-      },
-    ];
-  });
-}
-
-/** journalctl writes bytes that are no text as numbers. */
-function textOf(value: unknown): string | undefined {
-  if (typeof value === 'string') return value;
-  if (Array.isArray(value) && value.every((byte) => typeof byte === 'number'))
-    return Buffer.from(value).toString('utf8');
-  return undefined;
 }
 
 /**

@@ -5,9 +5,9 @@
 import type { Evidence } from '../model/outage.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { Bytes } from '../system/bytes.ts';
+import { listDirectory, listInside, readTail } from '../system/inside.ts';
 import type { Root } from '../system/root.ts';
 import { evidence } from './evidence.ts';
-import { listDirectory, listInside, readTail } from './inside.ts';
 
 /**
  * Directories that are written all the time, with how deep to look. A change there that a cut did not lose was

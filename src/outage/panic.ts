@@ -5,9 +5,9 @@
 import type { Evidence } from '../model/outage.ts';
 import { pathToText } from '../model/path-text.ts';
 import type { Bytes } from '../system/bytes.ts';
+import { type Entry, listDirectory, listInside, readHead } from '../system/inside.ts';
 import type { Root } from '../system/root.ts';
 import { evidence } from './evidence.ts';
-import { type Entry, listDirectory, listInside, readHead } from './inside.ts';
 
 const LIVE = '/sys/fs/pstore';
 const ARCHIVE = '/var/lib/systemd/pstore';

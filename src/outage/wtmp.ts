@@ -5,9 +5,9 @@
  */
 import type { Evidence } from '../model/outage.ts';
 import { type Bytes, bufferOf } from '../system/bytes.ts';
+import { readInside, readTail } from '../system/inside.ts';
 import type { Root } from '../system/root.ts';
 import { evidence } from './evidence.ts';
-import { readInside, readTail } from './inside.ts';
 
 const FILE = '/var/log/wtmp';
 /** The end of the file: thousands of records. */

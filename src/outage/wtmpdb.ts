@@ -6,9 +6,9 @@
 import type { Evidence } from '../model/outage.ts';
 import { bufferOf } from '../system/bytes.ts';
 import { messageOf } from '../system/errors.ts';
+import { readInside } from '../system/inside.ts';
 import type { Root } from '../system/root.ts';
 import { evidence, fromMicroseconds } from './evidence.ts';
-import { readInside } from './inside.ts';
 import { type Beginning, type WtmpRecord, wtmpEvidence } from './wtmp.ts';
 
 const FILE = '/var/lib/wtmpdb/wtmp.db';

@@ -26,6 +26,13 @@ export type ErrorCode =
   | 'unknown-quarantine'
   | 'action-refused'
   | 'action-failed'
+  | 'filesystem-unreadable'
+  | 'filesystem-unknown'
+  | 'filesystem-in-use'
+  | 'repair-refused'
+  | 'program-missing'
+  | 'check-refused'
+  | 'check-not-asked'
   | 'disk-full'
   | 'read-only'
   | 'interrupted';

@@ -11,21 +11,39 @@ export interface Mount {
   readonly options: readonly string[];
 }
 
+/** All that a line of mountinfo says of a mount. */
+export interface MountEntry extends Mount {
+  /** The filesystem's device number, `major:minor` in decimal; one without a block device has major 0. */
+  readonly number: string;
+  /** The directory of the filesystem that is to be seen there: `/`, a bind mount's directory, a btrfs subvolume. */
+  readonly subtree: Bytes;
+  /** What holds for this mount alone: `ro` here is somebody's wish. */
+  readonly mountOptions: readonly string[];
+  /** What holds for the whole filesystem: `ro` here may be the kernel's own doing. */
+  readonly superOptions: readonly string[];
+}
+
 /** Parses mountinfo; blanks, tabs, newlines and backslashes in names stand there as octal escapes. */
-export function parseMountinfo(text: Bytes): Mount[] {
-  const mounts: Mount[] = [];
+export function parseMountinfo(text: Bytes): MountEntry[] {
+  const mounts: MountEntry[] = [];
   for (const line of text.split('\n')) {
     const [front, back] = line.split(' - ', 2);
     if (front === undefined || back === undefined) continue;
     const fields = front.split(' ');
-    const [type = '', source = '', superOptions = ''] = back.split(' ');
-    const mountPoint = fields[4];
+    const [type = '', source = '', last = ''] = back.split(' ');
+    const [, , number = '', subtree = '/', mountPoint, options = ''] = fields;
     if (mountPoint === undefined) continue;
+    // overlay names its directories there, and those may hold escapes, too
+    const [mountOptions, superOptions] = [options.split(','), unescapeOctal(last).split(',')];
     mounts.push({
       mountPoint: unescapeOctal(mountPoint),
       type,
       source: unescapeOctal(source),
-      options: [...(fields[5] ?? '').split(','), ...superOptions.split(',')],
+      options: [...mountOptions, ...superOptions],
+      number,
+      subtree: unescapeOctal(subtree),
+      mountOptions,
+      superOptions,
     });
   }
   return mounts;
@@ -49,7 +67,7 @@ export function mountOf(mounts: readonly Mount[], host: Bytes): Mount | undefine
 }
 
 /** The mounts that this process sees; none where /proc is not there. */
-export function readMounts(): Mount[] {
+export function readMounts(): MountEntry[] {
   try {
     return parseMountinfo(bytesOf(readFileSync('/proc/self/mountinfo')));
   } catch {

@@ -12,6 +12,10 @@ export interface RunOptions {
   readonly timeout: number;
   /** Takes standard output piece by piece; without it the output is collected. */
   readonly onStdout?: (chunk: Buffer) => void;
+  /** The same for standard error, of which otherwise only the end is kept. */
+  readonly onStderr?: (chunk: Buffer) => void;
+  /** Ends the program by SIGTERM, so that it can leave in order what it works on. */
+  readonly abort?: AbortSignal | undefined;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   /** What the program reads on standard input, which is closed without it. */
@@ -31,6 +35,8 @@ export interface RunResult {
 }
 
 const MAX_STDERR_BYTES = 64 * 1024;
+/** How long a program that was killed is waited for, in milliseconds. */
+const GRACE_MS = 2000;
 
 /** Runs a program to its end. Never throws: a program that is missing is a result with `failure`. */
 export function run(program: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
@@ -45,10 +51,15 @@ export function run(program: string, args: readonly string[], options: RunOption
       env: { PATH, LC_ALL: 'C', HOME: '/', ...options.env },
       cwd: options.cwd ?? '/',
     });
+    let grace: NodeJS.Timeout | undefined;
     const timer = setTimeout(() => {
       timedOut = true;
       child.kill('SIGKILL');
+      grace = setTimeout(abandon, GRACE_MS);
     }, options.timeout);
+    const end = () => void child.kill('SIGTERM');
+    if (options.abort?.aborted === true) end();
+    options.abort?.addEventListener('abort', end, { once: true });
     child.stdin?.on('error', () => {}); // it ended without reading all: its exit code tells
     child.stdin?.end(options.input);
     child.stdout?.on('data', (chunk: Buffer) => {
@@ -56,13 +67,16 @@ export function run(program: string, args: readonly string[], options: RunOption
       else options.onStdout(chunk);
     });
     child.stderr?.on('data', (chunk: Buffer) => {
+      options.onStderr?.(chunk);
       stderr = (stderr + chunk.toString('latin1')).slice(-MAX_STDERR_BYTES);
     });
     child.on('error', (error) => {
       failure = messageOf(error);
     });
-    child.on('close', (code, signal) => {
+    const finish = (code: number | null, signal: NodeJS.Signals | null): void => {
       clearTimeout(timer);
+      clearTimeout(grace);
+      options.abort?.removeEventListener('abort', end);
       resolve({
         code: code ?? undefined,
         signal: signal ?? undefined,
@@ -71,6 +85,13 @@ export function run(program: string, args: readonly string[], options: RunOption
         stderr,
         failure,
       });
-    });
+    };
+    child.on('close', finish);
+    // A program that waits for a device inside the kernel does not even die: nobody is to wait for it.
+    const abandon = (): void => {
+      for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy();
+      child.unref();
+      finish(null, null);
+    };
   });
 }

@@ -7,15 +7,17 @@ import { EVIDENCE_KINDS, evidenceSchema, outageSchema } from '../../src/model/ou
 import { evidence } from '../../src/outage/evidence.ts';
 import { fsckEvidence } from '../../src/outage/fsck-log.ts';
 import { bootStatusEvidence, chassisEvidence } from '../../src/outage/hardware.ts';
-import { parseBootList, parseEntries } from '../../src/outage/journal.ts';
+import { parseBootList } from '../../src/outage/journal.ts';
 import { parseJournalHeader } from '../../src/outage/journal-files.ts';
-import { kernelEvidence, parseKernLog, parseKmsg } from '../../src/outage/kernel-log.ts';
+import { kernelEvidence } from '../../src/outage/kernel-log.ts';
 import { parseLogTail } from '../../src/outage/life.ts';
 import { formatMarker, parseMarker } from '../../src/outage/marker.ts';
 import { mergeEvidence } from '../../src/outage/merge.ts';
 import { parseDump } from '../../src/outage/panic.ts';
 import { parseWtmp, wtmpEvidence } from '../../src/outage/wtmp.ts';
 import { bytesOf } from '../../src/system/bytes.ts';
+import { parseEntries } from '../../src/system/journal-entries.ts';
+import { parseKernLog, parseKmsg } from '../../src/system/kernel-log.ts';
 
 const FIXTURES = join(import.meta.dirname, '../../fixtures/outage');
 const fixture = (name: string): string => bytesOf(readFileSync(join(FIXTURES, name)));

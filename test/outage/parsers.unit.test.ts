@@ -2,15 +2,17 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parseFsck } from '../../src/outage/fsck-log.ts';
+import { parseFsck } from '../../src/fsck/fsck-log.ts';
 import { bootStatusEvidence, chassisEvidence } from '../../src/outage/hardware.ts';
-import { endedBoots, parseBootList, parseEntries } from '../../src/outage/journal.ts';
+import { endedBoots, parseBootList } from '../../src/outage/journal.ts';
 import { parseJournalHeader } from '../../src/outage/journal-files.ts';
-import { kernelEvidence, parseKernLog, parseKmsg, systemDevices } from '../../src/outage/kernel-log.ts';
+import { kernelEvidence, systemDevices } from '../../src/outage/kernel-log.ts';
 import { parseLogTail } from '../../src/outage/life.ts';
 import { parseDump } from '../../src/outage/panic.ts';
 import { parseWtmp, wtmpEvidence } from '../../src/outage/wtmp.ts';
 import { bytesOf } from '../../src/system/bytes.ts';
+import { parseEntries } from '../../src/system/journal-entries.ts';
+import { parseKernLog, parseKmsg } from '../../src/system/kernel-log.ts';
 
 const FIXTURES = join(import.meta.dirname, '../../fixtures/outage');
 const fixture = (name: string): string => bytesOf(readFileSync(join(FIXTURES, name)));

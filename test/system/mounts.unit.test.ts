@@ -19,8 +19,21 @@ describe('parseMountinfo', () => {
         type: 'ext4',
         source: '/dev/vda',
         options: ['rw', 'relatime', 'rw', 'errors=remount-ro'],
+        number: '254:0',
+        subtree: '/',
+        mountOptions: ['rw', 'relatime'],
+        superOptions: ['rw', 'errors=remount-ro'],
       },
-      { mountPoint: '/proc', type: 'proc', source: 'proc', options: ['rw', 'nosuid', 'rw'] },
+      {
+        mountPoint: '/proc',
+        type: 'proc',
+        source: 'proc',
+        options: ['rw', 'nosuid', 'rw'],
+        number: '0:5',
+        subtree: '/',
+        mountOptions: ['rw', 'nosuid'],
+        superOptions: ['rw'],
+      },
     ]);
   });
 

@@ -1,9 +1,9 @@
 /** Reading inside a root (I7), bounded, and never throwing (I8). */
 import { closeSync, fstatSync, lstatSync, opendirSync, readSync, type Stats } from 'node:fs';
 import { join } from 'node:path/posix';
-import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
-import { openQuietly, type ReadOutcome, readRegularFile } from '../system/files.ts';
-import type { Root } from '../system/root.ts';
+import { type Bytes, bytesOf, fsPath } from './bytes.ts';
+import { openQuietly, type ReadOutcome, readRegularFile } from './files.ts';
+import type { Root } from './root.ts';
 
 /** Reads a regular file inside the root, `limit` bytes at most; a link at its end is not followed. */
 export function readInside(root: Root, path: Bytes, limit: number): ReadOutcome {
