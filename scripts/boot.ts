@@ -3,13 +3,13 @@
  * by a power cut, a second that finds it and ends in an orderly way, a third that finds nothing. Without KVM a boot takes
  * about a minute. QEMU comes from a root of its own, so that nothing is installed on this host.
  */
-import { spawnSync } from 'node:child_process';
-import { copyFileSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { installUnits } from '../src/services/install.ts';
 import { Root } from '../src/system/root.ts';
 import { inRoot, installDebmend } from '../test/lab/chroot.ts';
+import { type Machine, machine } from '../test/lab/qemu.ts';
 import { type DebianSuite, debianRoot } from '../test/lab/roots.ts';
 
 const USAGE = `usage: node scripts/boot.ts [--suite bookworm|trixie] [--hold SECONDS]
@@ -121,18 +121,26 @@ async function main(): Promise<number> {
     process.stderr.write(`${USAGE}\n`);
     return 2;
   }
-  const qemu = await debianRoot('bookworm', { include: ['qemu-system-x86'] });
+  const guest = await machine();
   try {
-    await makeDisk(qemu.directory, values.suite as DebianSuite, hold);
-    for (let boot = 1; boot <= 3; boot += 1) await bootOnce(qemu.directory);
+    await install(guest, values.suite as DebianSuite, hold);
+    for (let boot = 1; boot <= 3; boot += 1) {
+      const { console, timedOut, seconds, stderr } = await guest.boot({
+        append: 'quiet systemd.show_status=no',
+        drives: [{ file: 'disk' }],
+        timeout: BOOT_TIMEOUT_MS,
+      });
+      process.stdout.write(console);
+      process.stdout.write(`\n== ${timedOut ? 'did not end' : 'ended'} after ${seconds} s\n${stderr}`);
+    }
     return 0;
   } finally {
-    qemu.remove();
+    guest.remove();
   }
 }
 
-/** Makes disk, kernel and initramfs in QEMU's root. */
-async function makeDisk(directory: string, suite: DebianSuite, hold: number): Promise<void> {
+/** Makes disk, kernel and initramfs of the machine. */
+async function install(guest: Machine, suite: DebianSuite, hold: number): Promise<void> {
   const root = await debianRoot(suite, { include: PACKAGES });
   try {
     await installDebmend(root.directory);
@@ -154,21 +162,8 @@ async function makeDisk(directory: string, suite: DebianSuite, hold: number): Pr
         `[Service]\nExecStart=\nExecStart=/bin/sleep ${hold}\n`,
       );
     }
-    for (const [pattern, name] of [
-      ['boot/vmlinuz-*', 'kernel'],
-      ['boot/initrd.img-*', 'initramfs'],
-    ] as const) {
-      const found = globSync(pattern, { cwd: root.directory })[0];
-      if (found === undefined) throw new Error(`the guest has no ${pattern}`);
-      copyFileSync(join(root.directory, found), join(directory, name));
-    }
-    const image = join(directory, 'disk.part');
-    const made = spawnSync('mke2fs', ['-q', '-t', 'ext4', '-d', root.directory, image, DISK_SIZE], {
-      encoding: 'utf8',
-    });
-    if (made.status !== 0) throw new Error(`mke2fs ended with ${made.status}\n${made.stderr}`);
-    renameSync(image, join(directory, 'disk'));
-    rmSync(join(directory, basename(image)), { force: true });
+    guest.takeKernel(root.directory);
+    guest.install(root.directory, 'disk', DISK_SIZE);
   } finally {
     root.remove();
   }
@@ -186,29 +181,6 @@ rm -r /lab/package`;
 async function must(directory: string, command: readonly string[]): Promise<void> {
   const { code, stdout, stderr } = await inRoot(directory, command);
   if (code !== 0) throw new Error(`${command.join(' ')}: ${code}\n${stdout}${stderr}`);
-}
-
-/** Until the machine is off, or would start anew. */
-async function bootOnce(directory: string): Promise<void> {
-  const started = performance.now();
-  const ended = await inRoot(
-    directory,
-    [
-      'qemu-system-x86_64',
-      ...['-machine', 'q35,accel=tcg', '-cpu', 'Nehalem', '-smp', '2', '-m', '1536', '-nic', 'none'],
-      // Its console goes to a file, so that what a machine that hangs has said is not lost with it.
-      ...['-display', 'none', '-monitor', 'none', '-serial', 'file:/console', '-no-reboot'],
-      ...['-drive', 'file=/disk,if=virtio,format=raw,cache=writeback'],
-      ...['-kernel', '/kernel', '-initrd', '/initramfs'],
-      ...['-append', 'root=/dev/vda ro console=ttyS0 quiet systemd.show_status=no'],
-    ],
-    { timeout: BOOT_TIMEOUT_MS },
-  );
-  process.stdout.write(readFileSync(join(directory, 'console'), 'utf8').replaceAll('\r', ''));
-  const end = ended.timedOut ? 'did not end' : `ended with ${ended.code ?? ended.signal}`;
-  process.stdout.write(
-    `\n== ${end} after ${Math.round((performance.now() - started) / 1000)} s\n${ended.stderr}`,
-  );
 }
 
 process.exitCode = await main();

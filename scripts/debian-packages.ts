@@ -22,6 +22,8 @@ export const TEST_PACKAGES: readonly TestPackage[] = [
   { name: 'e2fsprogs', program: 'mke2fs', reason: 'ext4 images, and e2fsck itself' },
   { name: 'xfsprogs', program: 'xfs_io', reason: 'xfs images, and xfs_repair itself' },
   { name: 'btrfs-progs', program: 'btrfs', reason: 'btrfs images, and btrfs check itself' },
+  { name: 'dosfstools', program: 'mkfs.vfat', reason: 'vfat images, and fsck.vfat itself' },
+  { name: 'mtools', program: 'mcopy', reason: 'fills vfat images where the kernel has no vfat' },
   {
     name: 'strace',
     program: 'strace',

@@ -30,6 +30,13 @@ const GROUPS = [
     'Made by programs of packages; no manifest knows them, and they can be made again.',
   ],
   ['boot', 'The next start', 'The kernel that boots next, its initramfs and modules, the boot loader.'],
+  ['filesystem', 'Filesystems', 'What they, the kernel and this boot’s own check say of them.'],
+  [
+    'fsck',
+    'Checks',
+    'What a check of a filesystem that is not mounted found, and checks that were asked for.',
+  ],
+  ['scrub', 'Online checks', 'What a check of a mounted filesystem found.'],
   ['store', "debmend's store", 'Its own database of snapshots and transactions.'],
   ['transaction', 'Transactions', 'Installations that the hooks told of.'],
 ] as const;

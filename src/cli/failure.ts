@@ -40,6 +40,13 @@ export function reportFailure(error: unknown): number {
     case 'services-not-started':
     case 'action-refused':
     case 'action-failed':
+    case 'filesystem-unreadable':
+    case 'filesystem-unknown':
+    case 'filesystem-in-use':
+    case 'repair-refused':
+    case 'program-missing':
+    case 'check-refused':
+    case 'check-not-asked':
     case 'disk-full':
     case 'read-only':
       return EXIT.failed;

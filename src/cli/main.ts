@@ -170,6 +170,83 @@ program
     process.exitCode = await (await import('./outage.ts')).outageCommand(options);
   });
 
+const fsck = group('fsck', 'how the filesystems are; check them, or have them checked at the next boot');
+common(
+  fsck.command('status'),
+  'say how each filesystem with package files is, and whose files were hit; changes nothing',
+  'schemas/report.schema.json',
+)
+  .option(
+    '--all',
+    'show what needs no hand, what could not be asked, and filesystems without package files, too',
+  )
+  .action(async (options: unknown) => {
+    process.exitCode = await (await import('./fsck.ts')).fsckStatus(options);
+  });
+fsck
+  .command('run')
+  .description('check a filesystem that is not mounted, or an image; without --repair nothing is changed')
+  .argument('<device>', 'a block device, or a file that holds an image')
+  .addOption(
+    new Option(
+      '--repair [how]',
+      'repair what the check finds: what is safe to do unasked (preen), or all of it; then check again',
+    )
+      .choices(['preen', 'all'])
+      .preset('preen'),
+  )
+  .option('--no-undo', 'repair without keeping a way back')
+  .option(
+    '--root <dir>',
+    'the system whose packages own its files (default: the one on the filesystem itself, or this one)',
+  )
+  .option('--mount-point <path>', "where it belongs in that system (default: as the system's fstab says)")
+  .addOption(
+    new Option('--type <type>', 'what it is, where no superblock tells any more').choices([
+      'ext2',
+      'ext3',
+      'ext4',
+      'xfs',
+      'btrfs',
+      'vfat',
+    ]),
+  )
+  .option('--no-mount', 'do not look into it by mounting it read-only for the time')
+  .option('--scratch <dir>', 'where copies of its metadata may be made (default: /var/tmp)')
+  .option('--store <dir>', 'where the way back is kept (default: /var/lib/debmend)')
+  .option('--all', 'show every finding')
+  .option('--json', 'print JSON (schemas/inventory.schema.json)')
+  .addHelpText('after', EXIT_HELP)
+  .showHelpAfterError('hint: debmend fsck run --help tells what there is')
+  .action(async (device: string, options: unknown) => {
+    process.exitCode = await (await import('./fsck-run.ts')).fsckRun(device, options);
+  });
+stored(
+  common(
+    fsck.command('return'),
+    'say what in lost+found belongs where, by manifests and snapshots; with --apply it goes back there',
+  ),
+)
+  .option('--apply', 'do it; every action is journaled, and debmend undo takes it back')
+  .option('--all', 'list everything')
+  .action(async (options: unknown) => {
+    process.exitCode = await (await import('./fsck-run.ts')).fsckReturn(options);
+  });
+stored(common(fsck.command('schedule'), 'have filesystems checked at the next boot, once'))
+  .argument('[mounts...]', 'mount points inside the root (default: those that recorded errors)')
+  .option('--all', 'every filesystem that can be checked at boot')
+  .option('--cancel', 'take it back')
+  .option('--dry-run', 'only say what would be done, with the very commands')
+  .action(async (mounts: string[], options: unknown) => {
+    process.exitCode = await (await import('./fsck-schedule.ts')).fsckSchedule(mounts, options);
+  });
+common(fsck.command('scrub'), 'check mounted filesystems while they are in use, where their type can do that')
+  .argument('[mounts...]', 'mount points inside the root (default: all that can)')
+  .option('--dry-run', 'only say what would be done')
+  .action(async (mounts: string[], options: unknown) => {
+    process.exitCode = await (await import('./fsck-scrub.ts')).fsckScrub(mounts, options);
+  });
+
 stored(
   common(
     program.command('plan'),

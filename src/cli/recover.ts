@@ -1,7 +1,8 @@
 /** `debmend plan` and `debmend recover`: parse, call, render. */
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
-import { audit } from '../audit/audit.ts';
+import { audit, compareFindings } from '../audit/audit.ts';
 import { loadConfig } from '../config/config.ts';
+import { checkFindings, type Settled, settleAtStart, settleChecks } from '../fsck/schedule.ts';
 import type { Outage } from '../model/outage.ts';
 import type { Recovery } from '../model/recovery.ts';
 import type { Report } from '../model/report.ts';
@@ -9,6 +10,7 @@ import { assessOutage, lastAlive } from '../outage/assess.ts';
 import { unfinishedRuns } from '../recovery/actions.ts';
 import { runDirectory } from '../recovery/journal.ts';
 import { type RecoverResult, recover } from '../recovery/recover.ts';
+import { requestLines, stepLines } from '../report/checks.ts';
 import { recoverReport } from '../report/document.ts';
 import { outageHead } from '../report/outage.ts';
 import { renderRecovery } from '../report/recovery.ts';
@@ -61,9 +63,11 @@ export async function recoverCommand(options: unknown): Promise<number> {
     // The verdict comes first, within a second; the full audit takes its time.
     const outage = await assessOutage(root, store.directory, mode !== 'dry-run');
     if (args.json !== true) process.stdout.write(`${outageHead(outage, page)}\n`);
+    const checks = await settledChecks(root, store, mode);
+    if (args.json !== true) say(checks.news.flatMap(requestLines));
     if (mode === 'service' && (await isQuiet(root, store, outage))) {
       process.stdout.write('nothing was interrupted: the weekly audit reads the files\n');
-      return EXIT.sound;
+      return checkFindings(checks.news).length > 0 ? EXIT.findings : EXIT.sound;
     }
     const progress = startProgress();
     try {
@@ -75,28 +79,50 @@ export async function recoverCommand(options: unknown): Promise<number> {
           mode,
           command: ['debmend', ...process.argv.slice(2)],
           lastAlive: lastAlive(outage),
+          outage: outage.verdict,
           lockWait: (args.wait ?? 0) * 1000,
           signal,
           onProgress: progress?.update,
           say: args.json === true ? undefined : (line) => process.stdout.write(`${line}\n`),
         });
-      const result = await interruptible(recovering);
+      const recovered = await interruptible(recovering);
       progress?.stop();
-      const report = recoverReport(result, outage, {
-        root,
-        scope: { quick: false, packages: [], paths: [], archives: [] },
-        startedAt,
-        seconds: (performance.now() - started) / 1000,
-      });
+      const findings = [...recovered.after.findings, ...checkFindings(checks.news)].sort(compareFindings);
+      const result = { ...recovered, after: { ...recovered.after, findings } };
+      // Read again: what was asked for by this very recovery stands there too.
+      const asked = (await settleChecks({ root, directory: store.directory, boot: store.boot }, false))
+        .checks;
+      const report = recoverReport(
+        result,
+        outage,
+        {
+          root,
+          scope: { quick: false, packages: [], paths: [], archives: [] },
+          startedAt,
+          seconds: (performance.now() - started) / 1000,
+        },
+        asked,
+      );
       keep(store, result, report, mode);
       process.stdout.write(
         args.json === true ? `${JSON.stringify(report, undefined, 2)}\n` : renderRecovery(report, page),
       );
+      if (args.json !== true) say((report.checks?.steps ?? []).flatMap((step) => stepLines(step, false)));
       return exitCode(result);
     } finally {
       progress?.stop();
     }
   });
+}
+
+/** What came of checks that were asked for; only a recovery that changes something writes it down. */
+async function settledChecks(root: Root, store: Store, mode: Recovery['mode']): Promise<Settled> {
+  const context = { root, directory: store.directory, boot: store.boot };
+  return mode === 'dry-run' ? await settleChecks(context, false) : await settleAtStart(context);
+}
+
+function say(lines: readonly string[]): void {
+  process.stdout.write(lines.map((line) => `${line}\n`).join(''));
 }
 
 /**

@@ -21,12 +21,12 @@ export function runStore(root: Root, directory: string | undefined): RunStore {
  *
  * @throws DebmendError `locked` while someone else has them, `root-unwritable`, and what the work throws
  */
-export async function whileLocked<T>(root: Root, work: () => T): Promise<T> {
+export async function whileLocked<T>(root: Root, work: () => T | Promise<T>): Promise<T> {
   const admindir = root.resolveDirectory(DEFAULT_ADMINDIR);
-  if (admindir.kind === 'unreachable' || !existsSync(fsPath(admindir.host))) return work();
+  if (admindir.kind === 'unreachable' || !existsSync(fsPath(admindir.host))) return await work();
   const locks = await holdLocks(admindir.host, WAIT_MS);
   try {
-    return work();
+    return await work();
   } finally {
     locks.release();
   }

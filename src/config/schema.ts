@@ -24,7 +24,7 @@ const globs = (value: readonly string[]) => key(z.array(glob), [...value]);
 const number = (least: number, most: number, value: number) => key(z.number().min(least).max(most), value);
 const count = (least: number, most: number, value: number) => key(z.int().min(least).max(most), value);
 
-const { snapshots, hooks, recovery, watch } = DEFAULT_CONFIG;
+const { snapshots, hooks, recovery, fsck, watch } = DEFAULT_CONFIG;
 const DAY = 24 * 60 * 60;
 
 export const configSchema: z.ZodType<Config> = z.strictObject({
@@ -65,6 +65,10 @@ export const configSchema: z.ZodType<Config> = z.strictObject({
         network: key(z.boolean(), recovery.network),
       })
       .prefault({}),
+  ),
+  fsck: z.preprocess(
+    orNothing,
+    z.strictObject({ schedule: key(z.enum(['auto', 'never']), fsck.schedule) }).prefault({}),
   ),
   watch: z.preprocess(
     orNothing,

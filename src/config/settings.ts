@@ -42,6 +42,10 @@ export interface Config {
     /** Whether archives that are not at hand may be downloaded. */
     readonly network: boolean;
   };
+  readonly fsck: {
+    /** Whether a recovery asks for the filesystem checks that it finds due, at the next boot. */
+    readonly schedule: 'auto' | 'never';
+  };
   readonly watch: {
     /** Absolute globs of paths whose changes are reported at once; only package-owned files below them count. */
     readonly guarded: readonly string[];
@@ -104,6 +108,7 @@ export const DEFAULT_CONFIG: Config = {
     transaction: 'finish',
     network: true,
   },
+  fsck: { schedule: 'auto' },
   watch: {
     guarded: ['/etc/**', '/boot/**', '/usr/bin/**', '/usr/sbin/**', '/usr/lib/systemd/**'],
     heartbeat: 10,

@@ -24,6 +24,11 @@ export const KNOWN_BY = [
   'store',
   'generator',
   'boot',
+  'superblock',
+  'device-stats',
+  'kernel-log',
+  'fsck',
+  'mount-table',
 ] as const;
 
 const pathText = z

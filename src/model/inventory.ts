@@ -4,6 +4,10 @@
  * `schemas/inventory.schema.json` is generated from here.
  */
 import { z } from 'zod';
+import { findingSchema } from './finding.ts';
+import { fsckRunSchema } from './fsck-run.ts';
+import { lostFoundSchema } from './lost-found.ts';
+import { checkStepSchema, onlineCheckSchema, requestedCheckSchema } from './requested-check.ts';
 import { quarantineSchema, undoSchema } from './run.ts';
 import { SCHEMA_VERSION } from './schema-version.ts';
 import { transactionSchema } from './transaction.ts';
@@ -108,6 +112,32 @@ export const inventorySchema = z
         ),
       })
       .optional(),
+    checks: z
+      .strictObject({
+        dryRun: z.boolean(),
+        steps: z.array(checkStepSchema),
+        asked: z
+          .array(requestedCheckSchema)
+          .describe('all that is remembered: what waits, and what came of others'),
+      })
+      .optional(),
+    scrubs: z
+      .strictObject({
+        dryRun: z.boolean(),
+        planned: z.array(
+          z.strictObject({
+            mountPoint: z.string(),
+            type: z.string(),
+            command: z.array(z.string()).optional(),
+            reason: z.string().optional().describe('why it cannot be checked while it is mounted'),
+          }),
+        ),
+        results: z.array(onlineCheckSchema),
+      })
+      .optional(),
+    fsck: fsckRunSchema.optional().describe('a check of a filesystem that is not mounted'),
+    lostFound: lostFoundSchema.optional(),
+    findings: z.array(findingSchema).optional(),
     undo: undoSchema.optional(),
     quarantine: quarantineSchema.optional(),
   })

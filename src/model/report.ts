@@ -3,9 +3,11 @@
  * `schemas/report.schema.json` is generated from here (`npm run schemas`), and a test holds the two together.
  */
 import { z } from 'zod';
+import { filesystemSchema } from './filesystem.ts';
 import { findingSchema } from './finding.ts';
 import { outageSchema, timelineSchema } from './outage.ts';
 import { actionSchema, planSchema, recoverySchema } from './recovery.ts';
+import { checkStepSchema, requestedCheckSchema } from './requested-check.ts';
 import { SCHEMA_VERSION } from './schema-version.ts';
 import { SEVERITIES, type Severity } from './severity.ts';
 import { transactionSchema } from './transaction.ts';
@@ -63,6 +65,19 @@ export const reportSchema = z
       .optional()
       .describe('what a recovery changed itself, in order; programs stand in its journal'),
     recovery: recoverySchema.optional().describe('what came of it; the findings are those of the last look'),
+    filesystems: z
+      .array(filesystemSchema)
+      .optional()
+      .describe('how the filesystems are, where that was asked: by role, the root’s first'),
+    checks: z
+      .strictObject({
+        steps: z
+          .array(checkStepSchema)
+          .describe('checks that a recovery found due, and what it did about them'),
+        asked: z.array(requestedCheckSchema).describe('what waits, what was missed, and what came of others'),
+      })
+      .optional()
+      .describe('filesystem checks at boot, where that was asked'),
     findings: z.array(findingSchema).describe('the worst first, then by package, path and code'),
   })
   .meta({ id: 'Report', title: 'debmend report' });

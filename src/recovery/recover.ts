@@ -13,6 +13,7 @@ import type { Config } from '../config/settings.ts';
 import { openAdmindir } from '../dpkg/admindir.ts';
 import { DEFAULT_ADMINDIR } from '../dpkg/database.ts';
 import type { Finding } from '../model/finding.ts';
+import type { OutageVerdict } from '../model/outage.ts';
 import { type LeftAlone, PHASES, type Recovery, type Step } from '../model/recovery.ts';
 import type { Transaction } from '../model/transaction.ts';
 import type { ScanProgress } from '../scan/scan.ts';
@@ -23,6 +24,7 @@ import { DebmendError, messageOf } from '../system/errors.ts';
 import { holdLocks } from '../system/hold-locks.ts';
 import type { Root } from '../system/root.ts';
 import { type ActionRecord, Run, settleRun, unfinishedRuns } from './actions.ts';
+import { type Asked, askForDueChecks } from './checks.ts';
 import { carryOut } from './deeds.ts';
 import { gather } from './gather.ts';
 import { Installer } from './install.ts';
@@ -40,6 +42,8 @@ export interface RecoverOptions {
   readonly command: readonly string[];
   /** The last moment that the machine is known to have run before an outage, in milliseconds since the epoch. */
   readonly lastAlive: number | undefined;
+  /** How the boot before ended; a check is due for what has no journal. */
+  readonly outage?: OutageVerdict | undefined;
   /** How long others are waited for that hold dpkg's locks, in milliseconds. */
   readonly lockWait: number;
   readonly signal?: AbortSignal | undefined;
@@ -56,6 +60,8 @@ export interface RecoverResult {
   /** Of the first look: all that was going to be done as far as it could be known then. */
   readonly plan: { readonly steps: readonly Step[]; readonly leftAlone: readonly LeftAlone[] };
   readonly actions: readonly ActionRecord[];
+  /** Filesystem checks that were found due, and asked for; absent where that was not asked. */
+  readonly checks?: Asked['checks'];
   readonly recovery: Omit<Recovery, 'seconds'>;
 }
 
@@ -150,7 +156,8 @@ class Recoverer {
       }
       const sealed = await this.#seal(after);
       if (sealed) after = await look(this.#options);
-      return this.#result(before, after, first ?? planned, planned, passes);
+      const checks = await this.#askForChecks(after);
+      return { ...this.#result(before, after, first ?? planned, planned, passes), ...checks };
     } catch (error) {
       this.#run?.note(`it stopped: ${messageOf(error)}`);
       this.#run?.end('failed');
@@ -238,6 +245,16 @@ class Recoverer {
       sealed = true;
     }
     return sealed;
+  }
+
+  /** The last step: of another root than the booted one nobody here knows the next boot. */
+  async #askForChecks(after: AuditResult): Promise<Pick<RecoverResult, 'checks'>> {
+    const { root, store, config, outage } = this.#options;
+    if (this.#policy !== 'repair' || config.fsck.schedule === 'never' || !root.isHost) return {};
+    const context = { root, directory: store.directory, boot: store.boot };
+    const { checks, problems } = await askForDueChecks({ context, findings: after.findings, outage });
+    this.#problems.push(...problems);
+    return { checks };
   }
 
   #result(

@@ -4,11 +4,13 @@ import type { AuditResult } from '../audit/audit.ts';
 import type { Outage } from '../model/outage.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { Host, Report, Summary } from '../model/report.ts';
+import type { RequestedCheck } from '../model/requested-check.ts';
 import { SCHEMA_VERSION } from '../model/schema-version.ts';
 import type { RecoverResult } from '../recovery/recover.ts';
 import { readRegularFile } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
 import { toolVersion } from '../system/tool.ts';
+import { checkStep } from './checks.ts';
 
 /** Unchecked paths that are named in a report; their number is always told. */
 const MAX_UNCHECKED = 1000;
@@ -33,9 +35,10 @@ export function auditReport(result: AuditResult, run: RunFacts): Report {
 
 /** The report of a recovery: its findings are those of the last look. */
 export function recoverReport(
-  { after, plan, actions, recovery }: RecoverResult,
+  { after, plan, actions, recovery, checks }: RecoverResult,
   outage: Outage | undefined,
   run: RunFacts,
+  asked: readonly RequestedCheck[] = [],
 ): Report {
   const { findings, ...head } = auditReport(after, run);
   return {
@@ -48,6 +51,9 @@ export function recoverReport(
       ...(step.path === undefined ? {} : { path: step.path }),
       quarantined: quarantined !== undefined,
     })),
+    ...(checks === undefined && asked.length === 0
+      ? {}
+      : { checks: { steps: (checks ?? []).map(checkStep), asked: [...asked] } }),
     recovery: { ...recovery, seconds: Math.round(run.seconds * 1000) / 1000 },
     findings,
   };

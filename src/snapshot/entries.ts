@@ -186,6 +186,17 @@ export class Entries {
     return this.#prepare(sql).iterate(values) as IterableIterator<Entry>;
   }
 
+  /** Every state of every path that any snapshot knows, the newest of each path first. */
+  everyState(): IterableIterator<Entry> {
+    const sql = `
+      SELECT id, path, since, ${COLUMNS} FROM (
+        SELECT p.id AS id, p.path AS path, since, ${COLUMNS} FROM entry e JOIN path p ON p.id = e.path
+        UNION ALL
+        SELECT p.id, p.path, since, ${COLUMNS} FROM history h JOIN path p ON p.id = h.path
+      ) ORDER BY path, since DESC`;
+    return this.#prepare(sql).iterate() as IterableIterator<Entry>;
+  }
+
   /** What a path was in a snapshot. */
   findAt(snapshot: number, path: Bytes): Entry | undefined {
     const sql = `

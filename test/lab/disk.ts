@@ -55,6 +55,8 @@ export interface DiskOptions {
   readonly mountOptions?: readonly string[];
   /** The image of another disk of the same type, which is copied; nothing is made anew. */
   readonly copyOf?: string;
+  /** Where its directory is made, /dev/shm for a disk that no real one slows down. Default: workDirectory(). */
+  readonly home?: string;
 }
 
 export interface Disk {
@@ -76,6 +78,8 @@ export interface Disk {
    * remove() takes it away
    */
   cut(): void;
+  /** An orderly end: everything is written, and the filesystem unmounted. restore() mounts it again. @throws as cut */
+  unmount(): void;
   /** The power is back, and the kernel replays the journal. @throws Error when it has power, or cannot be mounted */
   restore(): void;
   /** Unmounts it, and what is mounted below, and deletes it. A second call does nothing. */
@@ -122,9 +126,10 @@ export function diskTest(name: string, body: TestBody, timeout?: number): void {
 export function throwawayDisk(options: DiskOptions): Disk {
   const reason = whyNoDisks();
   if (reason !== undefined) throw new Error(reason);
-  sweep();
   const { type, size = DEFAULT_SIZE, mkfsOptions = [], mountOptions = [], copyOf } = options;
-  const home = mkdtempSync(join(workDirectory(), ownPrefix()));
+  const parent = options.home ?? workDirectory();
+  sweep(parent);
+  const home = mkdtempSync(join(parent, ownPrefix()));
   const directory = join(home, 'disk');
   const image = join(home, 'image');
   const mount = () => {
@@ -147,8 +152,12 @@ export function throwawayDisk(options: DiskOptions): Disk {
     sync: () => void must('sync', '--file-system', directory),
     cut: () => {
       if (!mounted()) throw new Error(`${directory} has no power`);
-      if (type === 'btrfs') imageAsItIs(image);
+      if (type === 'btrfs') imageAsItIs(directory, image);
       else must('xfs_io', '-x', '-c', 'shutdown', directory); // without -f: the journal is not flushed
+      release(directory, image);
+    },
+    unmount: () => {
+      if (!mounted()) throw new Error(`${directory} has no power`);
       release(directory, image);
     },
     restore: () => {
@@ -182,11 +191,13 @@ export function throwawayDisk(options: DiskOptions): Disk {
 /**
  * btrfs has the shutdown ioctl since Linux 6.19 only. The image is copied instead, and the copy takes its place. btrfs
  * never overwrites what its superblock leads to (nodatacow aside), so a copy is the disk as it was at an instant when
- * the superblock is the same before and after.
+ * the superblock is the same before and after. Each fsync writes the superblock, and dpkg makes hundreds in a second:
+ * what runs in there is stopped first, and never goes on.
  */
-function imageAsItIs(image: string): void {
+function imageAsItIs(directory: string, image: string): void {
   const copy = `${image}.cut`;
   for (let attempt = 0; attempt < 10; attempt += 1) {
+    for (const { pid, ours } of holders(directory)) if (ours) signal(pid, 'SIGSTOP');
     const before = superblock(image);
     must('cp', '--sparse=always', '--reflink=auto', image, copy);
     if (!before.equals(superblock(image))) continue;
@@ -215,7 +226,7 @@ function superblock(image: string): Buffer {
 function release(directory: string, image: string): void {
   let said = '';
   const released = waitFor(() => {
-    for (const { pid, ours } of holders(directory)) if (ours) kill(pid);
+    for (const { pid, ours } of holders(directory)) if (ours) signal(pid, 'SIGKILL');
     for (const mountPoint of mountsAt(directory).reverse()) said = say('umount', '--', mountPoint).output;
     // unshare(1) copies mounts, and each copy keeps the filesystem alive; some other test's does too.
     const device = loopOf(image);
@@ -300,9 +311,9 @@ function statOf(pid: number | string): string[] {
     .split(' ');
 }
 
-function kill(pid: number): void {
+function signal(pid: number, name: 'SIGSTOP' | 'SIGKILL'): void {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, name);
   } catch {
     // it has ended
   }
@@ -321,6 +332,11 @@ function inOtherNamespaces(device: string): number[] {
   });
 }
 
+/** A directory for what belongs to disks, which the next throwawayDisk there takes away when this process is dead. */
+export function diskScratch(parent: string): string {
+  return mkdtempSync(join(parent, ownPrefix()));
+}
+
 /**
  * The beginning of this process's directories: its number, its start in clock ticks since boot, so that a later process
  * with the same number is not taken for it, and its PID namespace, in which alone the number means something.
@@ -334,8 +350,7 @@ const pidNamespace = (): string => /\d+/.exec(linkOf('/proc/self/ns/pid'))?.[0] 
 const startOf = (pid: number | string): string => statOf(pid)[19] ?? '';
 
 /** Takes away the disks of processes that are dead. */
-function sweep(): void {
-  const work = workDirectory();
+function sweep(work: string): void {
   for (const name of readdirSync(work)) {
     const [, namespace, pid = '', start] = /^debmend-disk-(\d+)-(\d+)-(\d+)-/.exec(name) ?? [];
     if (namespace !== pidNamespace() || startOf(pid) === start) continue;

@@ -15,7 +15,7 @@ describe('codes', () => {
   it('are words by hyphens that begin with what they are about', () => {
     for (const code of Object.keys(FINDING_CODES)) {
       expect(code).toMatch(
-        /^(?:file|conffile|leftover|package|database|apt|generated|boot|store|transaction)(?:-[a-z0-9]+)+$/,
+        /^(?:file|conffile|leftover|package|database|apt|generated|boot|filesystem|fsck|scrub|store|transaction)(?:-[a-z0-9]+)+$/,
       );
     }
   });

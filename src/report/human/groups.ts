@@ -29,6 +29,7 @@ export function groupFindings(findings: readonly Finding[]): Group[] {
 export function area({ code }: Finding): string {
   if (code.startsWith('database-')) return "dpkg's database";
   if (code.startsWith('apt-')) return "apt's state";
+  if (/^(?:filesystem|fsck|scrub)-/.test(code)) return 'filesystems';
   return code.startsWith('package-') ? 'package states' : 'files of no package';
 }
 

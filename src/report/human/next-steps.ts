@@ -58,6 +58,13 @@ function* stepsFor(report: Report, topics: Topics, page: Page): Generator<Step> 
   const disk = topics.get('disk');
   if (disk) yield diskStep(disk);
 
+  if (topics.has('filesystem')) {
+    yield {
+      text: 'look after the filesystems before anything is written to them: packages are not whole on a damaged one',
+      command: 'debmend fsck status',
+    };
+  }
+
   const mendFirst = damagesDatabase(topics);
   if (mendFirst) {
     const copy = disk

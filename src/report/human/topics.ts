@@ -25,6 +25,7 @@ export type Topic =
   | 'generated'
   | 'apt'
   | 'auto-marks'
+  | 'filesystem'
   | 'store'
   | 'transaction'
   | 'calm';
@@ -111,6 +112,28 @@ const TOPIC_OF: Readonly<Record<FindingCode, Topic | typeof BY_LOOKS>> = {
   'boot-loader-damaged': 'boot',
   'boot-loader-missing': 'boot',
   'boot-loader-stale': 'boot',
+  'filesystem-errors': 'filesystem',
+  'filesystem-file-damaged': 'filesystem',
+  'filesystem-read-only': 'filesystem',
+  'filesystem-io-errors': 'filesystem',
+  'filesystem-not-answering': 'filesystem',
+  'filesystem-check-failed': 'filesystem',
+  'filesystem-check-corrected': 'filesystem',
+  'filesystem-weak-options': 'calm',
+  'filesystem-space': 'filesystem',
+  'fsck-check-missed': 'filesystem',
+  'fsck-settings-left': 'filesystem',
+  'fsck-file-damaged': 'filesystem',
+  'fsck-directory-damaged': 'filesystem',
+  'fsck-orphan': 'filesystem',
+  'fsck-structure-damaged': 'filesystem',
+  'fsck-structure-stale': 'calm',
+  'fsck-journal-pending': 'filesystem',
+  'fsck-unclean': 'filesystem',
+  'fsck-unfinished': 'filesystem',
+  'scrub-corrected': 'filesystem',
+  'scrub-uncorrectable': 'filesystem',
+  'scrub-failed': 'filesystem',
   'store-damaged': 'store',
   'store-set-aside': 'calm',
   'transaction-interrupted': 'transaction',
