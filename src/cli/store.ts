@@ -19,10 +19,14 @@ export async function withStore<T>(
 ): Promise<T> {
   const store = await openStore(root, { endedCleanly, directory });
   try {
+    const restored = await restoreTransactions(store);
     if (store.setAside !== undefined) {
-      const restored = await restoreTransactions(store);
       process.stderr.write(
         `debmend: the store was damaged (${store.setAside.reason}) and is set aside as ${store.setAside.file}; ${restored} transactions were brought back, the snapshots begin anew\n`,
+      );
+    } else if (restored > 0) {
+      process.stderr.write(
+        `debmend: the disk had lost ${restored} transactions that the store had synced; they were brought back from their files\n`,
       );
     }
     settleTransactions(store, root);

@@ -177,6 +177,36 @@ describe('a damaged store (I8)', () => {
     expect(await restoreTransactions(store)).toBe(1);
     expect(findTransaction(store, 'b')).toBeDefined();
   });
+
+  it('that lost the end of its log without a word gets it back from the files', async () => {
+    const root = freshRoot();
+    const first = await storeOf(root);
+    const [known, lost] = [transaction('20260102T030405Z'), transaction('20260102T040506Z')];
+    const put = (one: Transaction) => {
+      first.db.transaction(() => putTransaction(first, one))();
+      writeJournal(first, one);
+    };
+    put(known);
+    const wal = root.at(`${STORE}/state.db-wal`);
+    const whole = statSync(wal).size;
+    put(lost);
+    put({ ...known, runs: [...known.runs, ...known.runs] });
+    expect(statSync(wal).size).toBeGreaterThan(whole);
+    // As a disk leaves it that lost a block it had said was written: SQLite takes the log to end there.
+    const [database, log] = ['state.db', 'state.db-wal'].map((name) =>
+      readFileSync(root.at(`${STORE}/${name}`)),
+    );
+    first.close();
+    writeFileSync(root.at(`${STORE}/state.db`), database ?? '');
+    writeFileSync(wal, (log ?? Buffer.alloc(0)).fill(0, whole));
+    const store = await storeOf(root);
+    expect(store.setAside).toBeUndefined();
+    expect(findTransaction(store, lost.id)).toBeUndefined();
+    expect(await restoreTransactions(store)).toBe(2);
+    expect(findTransaction(store, lost.id)).toEqual(lost);
+    expect(findTransaction(store, known.id)?.runs).toHaveLength(2);
+    expect(await restoreTransactions(store)).toBe(0);
+  });
 });
 
 describe('shortcuts by time and size (I10)', () => {

@@ -85,8 +85,15 @@ export function openTransactions(store: Store): Transaction[] {
   return listTransactions(store, 'open');
 }
 
-/** The transactions whose files stand in a store's directory, whatever its database says; damaged ones are left out. */
-export async function readJournals(directory: string): Promise<Transaction[]> {
+/**
+ * The transactions whose files stand in a store's directory, whatever its database says; damaged ones are left out.
+ *
+ * @param wanted which of them are read at all
+ */
+export async function readJournals(
+  directory: string,
+  wanted: (id: string) => boolean = () => true,
+): Promise<Transaction[]> {
   const { transactionSchema } = await import('../../model/transaction.ts');
   let names: string[];
   try {
@@ -94,7 +101,7 @@ export async function readJournals(directory: string): Promise<Transaction[]> {
   } catch {
     return [];
   }
-  return names.flatMap((name) => {
+  return names.filter(wanted).flatMap((name) => {
     try {
       const text = readFileSync(join(directory, DIRECTORY, name, INTENT), 'utf8');
       const parsed = transactionSchema.safeParse(JSON.parse(text));
@@ -105,14 +112,28 @@ export async function readJournals(directory: string): Promise<Transaction[]> {
   });
 }
 
-/** Brings transactions back into a store that had to be begun anew. The snapshots that they name are lost. */
+/**
+ * Brings back what the files say and the database does not: everything, where the store had to be begun anew; the newest,
+ * where a disk lost what it had synced, because SQLite ends its log at the first damaged frame and says nothing. The
+ * snapshots of what was not there are lost.
+ *
+ * @returns how many
+ */
 export async function restoreTransactions(store: Store): Promise<number> {
-  const found = await readJournals(store.directory);
+  const isBehind = (id: string) => (findTransaction(store, id)?.state ?? 'open') === 'open';
+  const ahead = (await readJournals(store.directory, isBehind)).flatMap((found): Transaction[] => {
+    const known = findTransaction(store, found.id);
+    // The file is written after the row, so it never says less; a state that only it has is no loss.
+    if (known !== undefined && known.runs.length >= found.runs.length) return [];
+    const { snapshotBefore: _before, snapshotAfter: _after, ...transaction } = found;
+    const { snapshotBefore } = known ?? {};
+    return [{ ...transaction, ...(snapshotBefore === undefined ? {} : { snapshotBefore }) }];
+  });
+  if (ahead.length === 0) return 0;
   store.db.transaction(() => {
-    for (const { snapshotBefore: _before, snapshotAfter: _after, ...transaction } of found)
-      putTransaction(store, transaction);
+    for (const transaction of ahead) putTransaction(store, transaction);
   })();
-  return found.length;
+  return ahead.length;
 }
 
 /** Takes away what only an open transaction needs: kept archives and old versions. Its file stays. */
