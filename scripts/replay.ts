@@ -1,19 +1,29 @@
 /** The incident replayed, as root: MySQL being installed, the power cut, `debmend recover --apply`, MySQL answers. */
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { isReplayed, Replay, type ReplayOutcome } from '../test/recovery/lab/replay.ts';
-import { debmendRecovery, playbook } from '../test/recovery/lab/states.ts';
+import type { Contestant } from '../test/recovery/lab/power/contestants.ts';
+import { Lab } from '../test/recovery/lab/power/lab.ts';
+import { details, row, table } from '../test/recovery/lab/power/lines.ts';
+import type { Result } from '../test/recovery/lab/power/results.ts';
+import { VARIANTS, variantNamed } from '../test/recovery/lab/power/variants.ts';
+import { powerWorkloadNamed } from '../test/recovery/lab/power/workloads.ts';
+
+const NAMES = VARIANTS.map(({ name }) => name);
 
 const USAGE = `usage: node scripts/replay.ts [--cuts N] [--seed N] [--at SECONDS] [--suite bookworm|trixie]
-                              [--fs ext4|xfs] [--playbook] [--only-playbook] [--keep]
+                              [--fs NAME] [--playbook] [--only-playbook] [--keep]
 
-  --cuts N         instants, spread from 1 s after the start until 7 s after the end (default 20)
-  --seed N         where in its share of the run each instant lies (default 1)
-  --at SECONDS     this one instant
+  --cuts N         instants, from before dpkg begins until 7 s after the end (default 20)
+  --seed N         where they lie (default 1)
+  --at SECONDS     this one instant, from the start of the installation
+  --fs NAME        ${NAMES.join(', ')} (default ext4)
   --playbook       beside debmend: dpkg --configure -a, apt-get -f install, the installation again, on the same images
   --only-playbook  without debmend
   --keep           leave the images of failing cases, and say where
 
-Exit codes: 0 debmend mended all, 1 it did not, 2 usage`;
+Exit codes: 0 debmend mended all, 1 it did not, 2 usage
+The same and more, with results that are kept: npm run lab (docs/lab.md).`;
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 
@@ -30,83 +40,45 @@ async function main(): Promise<number> {
       keep: { type: 'boolean', default: false },
     },
   });
-  const [cuts, seed, at] = [values.cuts, values.seed, values.at ?? '1'].map(Number) as [
-    number,
-    number,
-    number,
-  ];
-  const { suite, fs: type } = values;
-  if (
-    !(Number.isInteger(cuts) && cuts > 0 && Number.isInteger(seed) && at > 0) ||
-    (suite !== 'bookworm' && suite !== 'trixie') ||
-    (type !== 'ext4' && type !== 'xfs')
-  ) {
+  const [cuts, seed, at] = [Number(values.cuts), Number(values.seed), Number(values.at ?? 1)];
+  const { suite, fs } = values;
+  const numbers = [Number.isInteger(cuts) && cuts > 0, Number.isInteger(seed) && seed >= 0, at > 0];
+  if (numbers.includes(false) || (suite !== 'bookworm' && suite !== 'trixie') || !NAMES.includes(fs)) {
     process.stderr.write(`${USAGE}\n`);
     return 2;
   }
-  const only = values['only-playbook'];
-  const recoveries = {
-    ...(only ? {} : { debmend: debmendRecovery }),
-    ...(only || values.playbook ? { playbook } : {}),
+  const contestants: Contestant[] = [
+    ...(values['only-playbook'] ? [] : (['debmend'] as const)),
+    ...(values['only-playbook'] || values.playbook ? (['playbook'] as const) : []),
+  ];
+  const one = {
+    workload: powerWorkloadNamed('mysql'),
+    variant: variantNamed(fs),
+    disk: 'honest' as const,
+    seed,
   };
-  const replay = await Replay.open({ suite, type, keep: values.keep, say });
-  const outcomes: ReplayOutcome[] = [];
+  const lab = new Lab({
+    suite,
+    say,
+    ...(values.keep ? { keep: { directory: join(tmpdir(), 'debmend-replay-kept'), most: cuts } } : {}),
+  });
+  const results: Result[] = [];
   try {
-    const instants = values.at === undefined ? replay.instants(cuts, seed) : [at];
-    for (const instant of instants) {
-      for (const outcome of await replay.cut({ at: instant, recoveries })) {
-        outcomes.push(outcome);
-        say(row(outcome));
-        for (const line of details(outcome)) say(`    ${line}`);
+    for (let number = 1; number <= (values.at === undefined ? cuts : 1); number += 1) {
+      const options = { contestants, ...(values.at === undefined ? {} : { at }) };
+      for (const result of await lab.run({ ...one, number }, options)) {
+        results.push(result);
+        say(row(result));
+        if (result.verdict !== 'equal') for (const line of details(result)) say(`    ${line}`);
       }
     }
   } finally {
-    replay.close();
+    lab.close();
   }
-  say('');
-  for (const by of Object.keys(recoveries)) {
-    const all = outcomes.filter((outcome) => outcome.by === by);
-    const mended = all.filter(isReplayed).length;
-    const answering = all.filter(({ mariadb, said }) => mariadb === '' && said === undefined).length;
-    say(
-      `${by}: ${mended} of ${all.length} like an uninterrupted installation; MariaDB sound after ${answering}`,
-    );
-  }
-  return outcomes.every((outcome) => outcome.by !== 'debmend' || isReplayed(outcome)) ? 0 : 1;
+  table(results, say);
+  return results.every(({ by, verdict }) => by === 'playbook' || verdict === 'equal') ? 0 : 1;
 }
 
-function row(outcome: ReplayOutcome): string {
-  const { at, by, code, seconds, differences, lost, audit, mariadb, phase } = outcome;
-  return [
-    `${at.toFixed(2)} s`.padStart(8),
-    by.padEnd(8),
-    (isReplayed(outcome) ? 'mended' : 'NOT').padEnd(6),
-    `exit ${code ?? '-'}`.padEnd(8),
-    `${seconds.toFixed(0)} s`.padStart(5),
-    `${differences.length} differ`.padStart(10),
-    `${lost.length} lost`.padStart(8),
-    audit === '' ? 'audit empty' : 'audit speaks',
-    mariadb === '' ? 'MariaDB sound' : 'MariaDB broken',
-    phase,
-  ].join('  ');
-}
-
-const MOST_LINES = 8;
-
-function details({ differences, lost, audit, mariadb, said }: ReplayOutcome): string[] {
-  const few = (lines: readonly string[]) =>
-    lines.length > MOST_LINES
-      ? [...lines.slice(0, MOST_LINES), `… ${lines.length - MOST_LINES} more`]
-      : lines;
-  const text = (words: string | undefined) =>
-    words === undefined || words === '' ? [] : words.trimEnd().split('\n');
-  return [
-    ...few(differences),
-    ...few(lost.map((line) => `lost: ${line}`)),
-    ...few(text(audit)),
-    ...few(text(mariadb)),
-    ...text(said).slice(-MOST_LINES),
-  ];
-}
-
+// Disks are taken away at the end of the process, however it comes.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 process.exitCode = await main();

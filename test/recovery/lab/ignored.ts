@@ -34,7 +34,8 @@ export const LENIENCIES: readonly Leniency[] = [
   {
     paths: /^\/var\/cache\/apt\/(src)?pkgcache\.bin(\.[A-Za-z0-9]{6})?$/,
     how: 'anything',
-    reason: "apt's binary caches, which it makes again when it wants them; half-written ones have a name of mkstemp's",
+    reason:
+      "apt's binary caches, which it makes again when it wants them; half-written ones have a name of mkstemp's",
   },
   {
     paths: /^\/var\/cache\/apt\/archives\/./,
@@ -69,6 +70,18 @@ export const LENIENCIES: readonly Leniency[] = [
     types: ['file'],
     how: 'shape',
     reason: 'keys and passwords of this machine alone',
+  },
+  {
+    paths: /^\/lost\+found\/./,
+    how: 'anything',
+    reason: "what the filesystem's own check found without a name",
+  },
+  {
+    paths: /^\/boot\/initrd\.img-[^/]*$|^\/var\/lib\/initramfs-tools\/./,
+    types: ['file'],
+    how: 'shape',
+    reason:
+      'an archive with the times at which it was made, and its checksum; the lab compares what it lists',
   },
   {
     paths: /^\/var\/lib\/mysql\/./,

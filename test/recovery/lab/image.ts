@@ -25,6 +25,8 @@ export interface Entry {
   readonly hash: string;
   /** MD5, hexadecimal, which is what manifests have. */
   readonly md5: string;
+  /** Whether its last byte is NUL: what a cut leaves where content was. */
+  readonly endsInNul: boolean;
   /** A symbolic link's target; a device's numbers. */
   readonly target: Bytes;
   /** `security.capability`, hexadecimal, or nothing. */
@@ -43,7 +45,7 @@ export interface RootImage {
 }
 
 /** What of a file needs to be read; by inode, size and both times in nanoseconds. */
-type Content = Pick<Entry, 'hash' | 'md5' | 'capability'>;
+type Content = Pick<Entry, 'hash' | 'md5' | 'endsInNul' | 'capability'>;
 
 /** What is compared or looked up by its meaning. */
 const TEXTS = [
@@ -83,6 +85,7 @@ export async function readImage(directory: string, lower?: RootImage): Promise<R
       size: isFile ? Number(stat.size) : 0,
       hash: '',
       md5: '',
+      endsInNul: false,
       target,
       capability: '',
       inode: type !== 'directory' && stat.nlink > 1n ? `${stat.dev}:${stat.ino}` : '',
@@ -107,6 +110,7 @@ export async function readImage(directory: string, lower?: RootImage): Promise<R
     const content: Content = {
       hash: createHash('sha256').update(data).digest('hex'),
       md5: createHash('md5').update(data).digest('hex'),
+      endsInNul: data.at(-1) === 0,
       capability: capabilities.get(at)?.toString('hex') ?? '',
     };
     contents.set(key, content);

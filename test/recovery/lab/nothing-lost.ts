@@ -6,6 +6,8 @@
  *   of a manifest  what stands in its place is what its package's manifest says, or its own bytes are those of a file
  *                  that a manifest names: such bytes are in a .deb, and nobody's only copy;
  *   transacted     what it was before the transaction, and now what an uninterrupted run makes of it;
+ *   wrecked        emptied, or NULs at its end, as neither version of before and after is, because the cut took content
+ *                  that nobody had synced; the script that wrote it has written it again, as in an uninterrupted run;
  *   ordinary       one of the few files that programs rewrite as a matter of course (ORDINARY), each with its reason.
  *
  * All else is lost.
@@ -15,7 +17,14 @@ import type { Bytes } from '../../../src/system/bytes.ts';
 import { leniencyFor } from './ignored.ts';
 import type { Entry, RootImage } from './image.ts';
 
-export type Fate = 'in place' | 'quarantined' | 'of a manifest' | 'transacted' | 'ordinary' | 'lost';
+export type Fate =
+  | 'in place'
+  | 'quarantined'
+  | 'of a manifest'
+  | 'transacted'
+  | 'wrecked'
+  | 'ordinary'
+  | 'lost';
 
 export interface Fates {
   readonly counts: Readonly<Record<Fate, number>>;
@@ -75,6 +84,7 @@ export function fatesOf(before: RootImage, after: RootImage, { base, expected }:
     quarantined: 0,
     'of a manifest': 0,
     transacted: 0,
+    wrecked: 0,
     ordinary: 0,
     lost: 0,
   };
@@ -99,6 +109,7 @@ export function fatesOf(before: RootImage, after: RootImage, { base, expected }:
       }
       const once = base.entries.get(path);
       if (once !== undefined && sameContent(once, entry) && sameEntry(wanted, now)) return 'transacted';
+      if (isWrecked(entry, [once, wanted]) && sameEntry(wanted, now)) return 'wrecked';
       // A link has no MD5: as it was, or will be, under its own name or the temporary one that dpkg or its helper gives it.
       if (entry.type === 'link' && sameEntry(wanted, now)) {
         const plain = path.replace(/\.dpkg-(new|tmp|backup|remove)$/, '');
@@ -129,6 +140,12 @@ const sameEntry = (one: Entry | undefined, other: Entry | undefined): boolean =>
   one === undefined || other === undefined
     ? one === other
     : sameContent(one, other) && sameAttributes(one, other);
+
+/** Whether a file looks like the work of a cut, and none of its other versions looks like it by itself. */
+function isWrecked(entry: Entry, others: readonly (Entry | undefined)[]): boolean {
+  const looks = ({ type, size, endsInNul }: Entry) => type === 'file' && (size === 0 || endsInNul);
+  return looks(entry) && others.every((other) => other === undefined || !looks(other));
+}
 
 /** Everything in quarantine, on the store's filesystem and on others (docs/recovery.md). */
 export function quarantinePaths({ entries }: RootImage): Bytes[] {

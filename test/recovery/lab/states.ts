@@ -149,7 +149,7 @@ export const isMended = ({ code, differences, lost, audit }: Outcome): boolean =
   code === 0 && differences.length === 0 && lost.length === 0 && audit === '';
 
 export interface Interrupted {
-  readonly workload: Workload;
+  readonly workload: Pick<Workload, 'command'>;
   /** The boot id after the cut; undefined for that of before. */
   readonly boot: string | undefined;
 }
@@ -331,7 +331,7 @@ export class StatesLab {
 /** @returns whether it was interrupted, and not over before @throws Error when it failed in another way */
 export async function interrupt(
   directory: string,
-  workload: Workload,
+  workload: Pick<Workload, 'command' | 'timed'>,
   point: Pick<Point, 'class' | 'at'>,
   milliseconds: number,
 ): Promise<boolean> {
@@ -370,7 +370,7 @@ export function workloadNamed(name: string): Workload {
 }
 
 /** Both versions in an archive for apt, which copies as from a network; the new ones besides at /srv/lab, for dpkg. */
-async function addLabPackages(directory: string): Promise<void> {
+export async function addLabPackages(directory: string): Promise<void> {
   const native = (await mustInRoot(directory, ['dpkg', '--print-architecture'])).trim();
   const scratch = mkdtempSync(join(tmpdir(), 'debmend-states-'));
   try {
@@ -389,7 +389,7 @@ async function addLabPackages(directory: string): Promise<void> {
 }
 
 /** Version 1.0 as somebody has used it: a conffile edited, files beside the packages', two of them marked automatic. */
-async function installOld(directory: string): Promise<void> {
+export async function installOld(directory: string): Promise<void> {
   await mustInRoot(directory, [...APT, 'install', ...LAB_PACKAGES.map((name) => `${name}=1.0`)]);
   await mustInRoot(directory, ['apt-mark', 'auto', 'lab-core', 'lab-lib']);
   appendFileSync(join(directory, 'etc/lab/changed.conf'), "the administrator's line\n");

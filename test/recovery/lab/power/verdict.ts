@@ -1,0 +1,104 @@
+/**
+ * What is said of a contestant's end, held against what it says itself.
+ *
+ *   equal      the end of an uninterrupted run, what was installed works, nothing is lost
+ *   before     a lying disk had lost even what was going to be installed, and the end is, whole, what was before it
+ *   cautious   equal, and yet it says that a hand is needed
+ *   named      not equal, and everything that is not stands by name in what it says is wrong
+ *   unnamed    not equal, it says that something is wrong, but not all of it
+ *   lost       something that was there is neither in place, nor in quarantine, nor in any archive
+ *   liar       not equal, and it says that all is well: the worst
+ *   failed     it did not come to an end
+ *   beyond     no filesystem was left to mend anything on, after the boot's own check
+ */
+import { type Report, reportSchema } from '../../../../src/model/report.ts';
+import type { RootImage } from '../image.ts';
+
+export const VERDICTS = [
+  'liar',
+  'lost',
+  'failed',
+  'unnamed',
+  'named',
+  'cautious',
+  'before',
+  'equal',
+  'beyond',
+] as const;
+export type Verdict = (typeof VERDICTS)[number];
+
+export interface Judged {
+  readonly code: number | undefined;
+  readonly differences: readonly string[];
+  /** From what was before the workload; of a disk that lies, which may have lost all record of it. */
+  readonly fromBefore?: readonly string[];
+  readonly lost: readonly string[];
+  /** What dpkg --audit says. */
+  readonly audit: string;
+  /** What of the installed does not work. */
+  readonly wrong: string;
+  readonly stdout: string;
+}
+
+/** @param after the root at the end, in whose manifests a package's files stand */
+export function debmendVerdict(
+  judged: Judged,
+  after: RootImage,
+): { verdict: Verdict; unnamed: readonly string[] } {
+  const { code, differences, fromBefore, lost, audit, wrong, stdout } = judged;
+  const report = reportOf(stdout);
+  const isSound = audit === '' && wrong === '';
+  const isEqual = differences.length === 0 && isSound;
+  const isBefore = fromBefore?.length === 0 && isSound;
+  const verdict = (is: Verdict, unnamed: readonly string[] = []) => ({ verdict: is, unnamed });
+  if (report?.recovery === undefined || (code !== 0 && code !== 1)) return verdict('failed');
+  if (code === 0 && !isEqual && !isBefore) return verdict('liar');
+  if (lost.length > 0) return verdict('lost');
+  if (isEqual) return verdict(code === 0 ? 'equal' : 'cautious');
+  if (isBefore) return verdict('before');
+  const [unnamed = []] = [differences, ...(fromBefore === undefined ? [] : [fromBefore])]
+    .map((lines) => lines.filter((line) => !isNamed(line, report, after)))
+    .sort((one, other) => one.length - other.length);
+  return verdict(unnamed.length === 0 ? 'named' : 'unnamed', unnamed);
+}
+
+/** The playbook says nothing of its own but its commands' exit codes, and that dpkg --audit is empty. */
+export function playbookVerdict({ code, differences, lost, audit, wrong }: Judged): Verdict {
+  const isEqual = differences.length === 0 && audit === '' && wrong === '';
+  if (isEqual) return lost.length > 0 ? 'lost' : 'equal';
+  return code === 0 && audit === '' ? 'liar' : 'unnamed';
+}
+
+function reportOf(stdout: string): Report | undefined {
+  try {
+    return reportSchema.parse(JSON.parse(stdout));
+  } catch {
+    return undefined; // it was killed, or said something else
+  }
+}
+
+/**
+ * Whether a difference (judge.ts) is about something that the last look names: its path, a directory above it, or its
+ * package.
+ */
+function isNamed(difference: string, { findings, recovery }: Report, after: RootImage): boolean {
+  const path = difference.slice(0, difference.indexOf(': '));
+  const said = [...findings.filter(({ severity }) => severity !== 'info'), ...(recovery?.unmended ?? [])];
+  const paths = said.flatMap((one) => (one.path === undefined ? [] : [one.path]));
+  if (paths.some((one) => path === one || path.startsWith(`${one}/`))) return true;
+  const packages = said.flatMap((one) => (one.package === undefined ? [] : [one.package.replace(/:.*/, '')]));
+  const record = /record of ([^:]+):/.exec(difference)?.[1];
+  const info = /^\/var\/lib\/dpkg\/info\/([^:/]+?)(?::[^:/]+)?\.[a-z0-9]+$/.exec(path)?.[1];
+  return packages.some(
+    (name) => name === record || name === info || ownsFile(after, name, path.replace(/^\/usr/, '')),
+  );
+}
+
+function ownsFile({ texts }: RootImage, name: string, path: string): boolean {
+  for (const [file, text] of texts) {
+    const owner = /^\/var\/lib\/dpkg\/info\/([^:/]+?)(?::[^:/]+)?\.md5sums$/.exec(file)?.[1];
+    if (owner === name && (text.includes(`  ${path.slice(1)}\n`) || text.includes(`  usr${path}\n`)))
+      return true;
+  }
+  return false;
+}
