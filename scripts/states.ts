@@ -97,14 +97,19 @@ async function all(
       .filter((text) => text.endsWith('}'))) {
       const outcome = JSON.parse(line) as Outcome;
       known.set(outcome.point, outcome);
+      lab.remember(outcome);
     }
   }
   const outcomes: Outcome[] = [];
-  const waiting = points.values();
+  // A point after a reboot never has the outcome of one without: nobody waits for what another job is at.
+  const queues = new Map(
+    [...Map.groupBy(points, ({ boot }) => boot)].map(([boot, group]) => [boot, group.values()]),
+  );
   const begun = performance.now();
   let fresh = 0;
-  const work = async () => {
-    for (const point of waiting) {
+  const work = async (_: unknown, job: number) => {
+    const own = [...queues.values()];
+    for (const point of chained([...own.slice(job % own.length), ...own.slice(0, job % own.length)])) {
       const before = known.get(nameOf(point));
       const outcome = before ?? (await lab.run(point, byPlaybook ? playbook : debmendRecovery));
       if (before === undefined) {
@@ -116,13 +121,20 @@ async function all(
       const left = Math.round(((points.length - outcomes.length) * each) / 60);
       say(
         `${outcomes.length}/${points.length}  ${outcome.point}  ${verdict(outcome)}  ${outcome.seconds.toFixed(1)} s` +
-          `${before === undefined ? '' : ' (before)'}  ${left} min left`,
+          `${before === undefined ? '' : ' (before)'}${outcome.as === undefined ? '' : ` as ${outcome.as}`}  ${left} min left`,
       );
       if (!isMended(outcome)) for (const line of details(outcome)) say(`    ${line}`);
     }
   };
   await Promise.all(Array.from({ length: jobs }, work));
   return outcomes;
+}
+
+/** All of each in its turn; what another job took meanwhile is gone. */
+function* chained<T>(queues: readonly Iterator<T, undefined>[]): Generator<T> {
+  for (const queue of queues) {
+    for (let next = queue.next(); next.done !== true; next = queue.next()) yield next.value;
+  }
 }
 
 const verdict = (outcome: Outcome): string =>

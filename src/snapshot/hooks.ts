@@ -12,8 +12,8 @@ import { type Bytes, bytesFromText, bytesOf } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import type { Store } from './store.ts';
 import { beginRun, INDEX_CACHE } from './transaction/begin.ts';
+import { endTransaction } from './transaction/end.ts';
 import { openTransactions } from './transaction/record.ts';
-import { sealTransaction } from './transaction/seal.ts';
 import { callingSession, transactionOf } from './transaction/session.ts';
 import { settleTransactions } from './transaction/settle.ts';
 
@@ -61,7 +61,7 @@ export async function runHook(
       if (open === undefined) return;
       // dpkg ends several times within one run of apt, and apt alone knows when that is over.
       if (hook === 'dpkg-post' && open.origin !== 'dpkg') return;
-      await sealTransaction(store, root, config, open, hook === 'apt-post' ? 'apt' : 'dpkg');
+      await endTransaction(store, root, config, open, hook === 'apt-post' ? 'apt' : 'dpkg');
       return;
     }
     case 'apt-update':

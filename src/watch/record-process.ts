@@ -10,8 +10,8 @@ import type { Transaction } from '../model/transaction.ts';
 import { openStore, type Store } from '../snapshot/store.ts';
 import { examinePackages } from '../snapshot/transaction/archives.ts';
 import { INDEX_CACHE, statusLog } from '../snapshot/transaction/begin.ts';
+import { endTransaction } from '../snapshot/transaction/end.ts';
 import { findTransaction, makeTransactionDirectory } from '../snapshot/transaction/record.ts';
-import { sealTransaction } from '../snapshot/transaction/seal.ts';
 import { bufferOf } from '../system/bytes.ts';
 import { messageOf } from '../system/errors.ts';
 import { Root } from '../system/root.ts';
@@ -64,7 +64,7 @@ async function seal(store: Store, root: Root, order: RecordOrder & { work: 'seal
     const lines = at.kind === 'found' ? readStatusLines(at.host, order.logFrom) : '';
     if (lines !== '') writeFileSync(log, bufferOf(lines), { mode: 0o600 });
   }
-  return ended((await sealTransaction(store, root, order.config, found, 'watch')).transaction);
+  return ended(await endTransaction(store, root, order.config, found, 'watch'));
 }
 
 function ended({ state, seal: by }: Transaction): Ended {

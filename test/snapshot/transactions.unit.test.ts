@@ -7,7 +7,8 @@ import { Contents } from '../../src/snapshot/contents.ts';
 import { Entries } from '../../src/snapshot/entries.ts';
 import { findSnapshot, listSnapshots } from '../../src/snapshot/snapshots.ts';
 import type { Store } from '../../src/snapshot/store.ts';
-import { beginRun, readFileList } from '../../src/snapshot/transaction/begin.ts';
+import { beginRun, readFileList, statusLog } from '../../src/snapshot/transaction/begin.ts';
+import { endTransaction } from '../../src/snapshot/transaction/end.ts';
 import { findTransaction, putTransaction } from '../../src/snapshot/transaction/record.ts';
 import { sealTransaction } from '../../src/snapshot/transaction/seal.ts';
 import { settleTransactions } from '../../src/snapshot/transaction/settle.ts';
@@ -234,6 +235,49 @@ describe('a transaction that nobody ended', () => {
     putTransaction(store, { ...open, session: { ...open.session, startTicks: 1 } });
     expect(settleTransactions(store, new Root(root.directory))).toMatchObject([{ id, state: 'abandoned' }]);
     expect(transactionFiles(root, id)).toEqual(['intent.json']);
+  });
+
+  it('is not taken for unchanged when dpkg was killed at its first note', async () => {
+    const root = freshRoot();
+    const store = await storeOf(root);
+    const { id } = await begin(root, store);
+    const open = findTransaction(store, id);
+    if (open === undefined) throw new Error('no transaction');
+    putTransaction(store, { ...open, session: { ...open.session, startTicks: 1 } });
+    root.write('/var/lib/dpkg/updates/tmp.i', '');
+    expect(settleTransactions(store, new Root(root.directory))).toMatchObject([{ id, state: 'interrupted' }]);
+  });
+
+  it('is interrupted when its front end says that it is over, and dpkg was killed', async () => {
+    const root = freshRoot();
+    const store = await storeOf(root);
+    const { id } = await begin(root, store);
+    const open = findTransaction(store, id);
+    if (open === undefined) throw new Error('no transaction');
+    root.write('/var/lib/dpkg/updates/0000', 'Package: new\nStatus: install ok half-installed\n\n');
+    const ended = await endTransaction(store, new Root(root.directory), DEFAULT_CONFIG, open, 'apt');
+    expect(ended).toMatchObject({ id, state: 'interrupted', seal: { complete: false } });
+  });
+
+  it.each([
+    { log: 'status: hello: half-configured\n', state: 'interrupted' },
+    { log: 'processing: upgrade: hello\n', state: 'interrupted' },
+    { log: 'processing: purge: old\nstatus: old: config-files\n', state: 'interrupted' },
+    { log: 'status: hello: unpacked\n', state: 'interrupted' },
+    { log: 'status: hello: half-configured\nstatus: hello : error : its postinst failed\n', state: 'sealed' },
+    {
+      log: 'status: hello : error : its postinst failed\nstatus: other: installed\n',
+      state: 'sealed',
+    },
+  ])('that is over with $log is $state', async ({ log, state }) => {
+    const root = freshRoot();
+    const store = await storeOf(root);
+    const { id } = await begin(root, store);
+    const open = findTransaction(store, id);
+    if (open === undefined) throw new Error('no transaction');
+    writeFileSync(statusLog(store, id), log);
+    const ended = await endTransaction(store, new Root(root.directory), DEFAULT_CONFIG, open, 'apt');
+    expect(ended).toMatchObject({ id, state, seal: { complete: false } });
   });
 
   it('is not taken for unchanged when a record of another package changed', async () => {

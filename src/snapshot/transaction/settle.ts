@@ -20,7 +20,16 @@ export function settleTransactions(store: Store, root: Root): Transaction[] {
   return ended.map((transaction) => settle(store, root, transaction));
 }
 
-function settle(store: Store, root: Root, open: Transaction): Transaction {
+/**
+ * Whether a dpkg was killed here: one that ends leaves no note of its journal behind (lib/dpkg/dbmodify.c), not even
+ * when it fails.
+ */
+export function leftNotes(root: Root): boolean {
+  return openAdmindir(root, DEFAULT_ADMINDIR).names('updates').length > 0;
+}
+
+/** Records what became of a transaction that nobody is going to seal. */
+export function settle(store: Store, root: Root, open: Transaction): Transaction {
   const admindir = openAdmindir(root, DEFAULT_ADMINDIR);
   const after = recordsNow(admindir);
   const before = recordsAt(store, admindirInside(root, admindir), open.snapshotBefore);
@@ -28,7 +37,11 @@ function settle(store: Store, root: Root, open: Transaction): Transaction {
   const { steps } = readSteps(statusLog(store, open.id));
   // Across a crash nothing is taken for unchanged: dpkg may have begun without its database saying so (I10).
   const untouched =
-    before !== undefined && packages.length === 0 && steps.length === 0 && open.boot === store.boot;
+    before !== undefined &&
+    packages.length === 0 &&
+    steps.length === 0 &&
+    !leftNotes(root) &&
+    open.boot === store.boot;
   const at = new Date().toISOString();
   const settled: Transaction = {
     ...open,

@@ -9,10 +9,11 @@
  * changes a disk: strace(1) kills its main process at the K-th of one; `script`, a place in a maintainer script
  * (packages.ts); and `time`, everything killed at once after a share of the time that an uninterrupted run takes.
  */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { bytesFromText, fsPath } from '../../../src/system/bytes.ts';
 import { messageOf } from '../../../src/system/errors.ts';
 import { type Ended, type InRootOptions, inRoot, installDebmend, mustInRoot } from '../../lab/chroot.ts';
 import { buildPackage, localArchive } from '../../lab/packages.ts';
@@ -133,6 +134,10 @@ export interface Outcome {
   readonly point: string;
   /** How the workload ended: `cut`, or by itself, because it never came to that point. */
   readonly interrupted: boolean;
+  /** What the cut left, as a hash (stateOf); absent where the point could not be tried. */
+  readonly state?: string;
+  /** The point whose cut left the very same, and whose outcome this one is: what follows is decided by the disk alone. */
+  readonly as?: string;
   /** Exit code of the recovery; of the playbook's last command. */
   readonly code: number | undefined;
   readonly seconds: number;
@@ -191,6 +196,7 @@ export class StatesLab {
   readonly #roots: readonly DebianRoot[];
   readonly #bases: Readonly<Record<Workload['base'], Prepared>>;
   readonly #uninterrupted = new Map<string, Promise<Uninterrupted>>();
+  readonly #outcomes = new Map<string, Promise<Outcome>>();
 
   private constructor(roots: readonly DebianRoot[], bases: Readonly<Record<Workload['base'], Prepared>>) {
     this.#roots = roots;
@@ -284,7 +290,16 @@ export class StatesLab {
     }
   }
 
-  /** One point, from the cut to the verdict. What goes wrong on the way is an outcome too. */
+  /** What an earlier run of the same sources found, so that no state is recovered twice. */
+  remember(outcome: Outcome): void {
+    if (outcome.state === undefined || outcome.as !== undefined) return;
+    this.#outcomes.set(`${outcome.state} ${outcome.point.split('/').at(-1)}`, Promise.resolve(outcome));
+  }
+
+  /**
+   * One point, from the cut to the verdict. What goes wrong on the way is an outcome too. A kill between two calls that
+   * change nothing leaves what the one before left: such states are made, and recovered once.
+   */
   async run(point: Point, recovery: Recovery): Promise<Outcome> {
     const begun = performance.now();
     const workload = workloadNamed(point.workload);
@@ -294,6 +309,55 @@ export class StatesLab {
       const { directory } = overlay;
       const interrupted = await interrupt(directory, workload, point, milliseconds);
       const before = await readImage(directory, this.base(workload));
+      const state = stateOf(workload, before);
+      const key = `${state} ${point.boot}`;
+      const known = this.#outcomes.get(key);
+      if (known !== undefined) {
+        const twin = await known;
+        const seconds = (performance.now() - begun) / 1000;
+        return { ...twin, point: nameOf(point), interrupted, seconds, as: twin.point };
+      }
+      const outcome = this.#recover(directory, {
+        point,
+        begun,
+        recovery,
+        interrupted,
+        state,
+        before,
+        expected,
+      });
+      this.#outcomes.set(key, outcome);
+      return await outcome;
+    } catch (error) {
+      return unmade(point, begun, error);
+    } finally {
+      overlay.remove();
+    }
+  }
+
+  async #recover(
+    directory: string,
+    {
+      point,
+      begun,
+      recovery,
+      interrupted,
+      state,
+      before,
+      expected,
+    }: {
+      readonly point: Point;
+      /** As performance.now() had it. */
+      readonly begun: number;
+      readonly recovery: Recovery;
+      readonly interrupted: boolean;
+      readonly state: string;
+      readonly before: RootImage;
+      readonly expected: RootImage;
+    },
+  ): Promise<Outcome> {
+    const workload = workloadNamed(point.workload);
+    try {
       const boot = point.boot === 'reboot' ? randomUUID() : undefined;
       const ended = await recovery(directory, { workload, boot });
       const audit = await inRoot(directory, ['dpkg', '--audit']);
@@ -303,6 +367,7 @@ export class StatesLab {
       return {
         point: nameOf(point),
         interrupted,
+        state,
         code: ended.code,
         seconds: (performance.now() - begun) / 1000,
         differences,
@@ -312,21 +377,47 @@ export class StatesLab {
         ...(ended.code === 0 ? {} : { said: (ended.stdout + ended.stderr).slice(-2000) }),
       };
     } catch (error) {
-      return {
-        point: nameOf(point),
-        interrupted: false,
-        code: undefined,
-        seconds: (performance.now() - begun) / 1000,
-        differences: [],
-        lost: [],
-        audit: '',
-        said: messageOf(error),
-      };
-    } finally {
-      overlay.remove();
+      return unmade(point, begun, error);
     }
   }
 }
+
+const unmade = (point: Point, begun: number, error: unknown): Outcome => ({
+  point: nameOf(point),
+  interrupted: false,
+  code: undefined,
+  seconds: (performance.now() - begun) / 1000,
+  differences: [],
+  lost: [],
+  audit: '',
+  said: messageOf(error),
+});
+
+/** Where the times of a run stand in texts: `2026-11-26 06:54:03 status …` in dpkg's log. */
+const LOGGED_TIME = /^\d{4}-\d{2}-\d{2} {1,2}\d{2}:\d{2}:\d{2}/gm;
+
+/**
+ * A hash of all that a cut left on the disk but times, inode numbers, and what two runs of debmend itself write
+ * differently: its store's pages. How much it had written, begun and sealed, hangs on the same command's progress.
+ */
+function stateOf({ name }: Workload, { directory, entries }: RootImage): string {
+  const hash = createHash('sha256').update(name);
+  const groups = new Map<string, number>();
+  for (const [path, entry] of entries) {
+    if (/^\/(proc|sys|dev|run)\/./.test(path)) continue;
+    const { type, mode, uid, gid, target, capability, inode } = entry;
+    const group = inode === '' ? 0 : (groups.get(inode) ?? groups.size + 1);
+    if (inode !== '') groups.set(inode, group);
+    const own = path.startsWith('/var/lib/debmend/');
+    if (own && type === 'file') continue;
+    const content = path.startsWith('/var/log/') && type === 'file' ? logOf(directory, path) : entry.hash;
+    hash.update(JSON.stringify([path, type, mode, uid, gid, target, capability, own ? 0 : group, content]));
+  }
+  return hash.digest('hex').slice(0, 32);
+}
+
+const logOf = (directory: string, path: string): string =>
+  readFileSync(fsPath(bytesFromText(directory) + path), 'latin1').replaceAll(LOGGED_TIME, '');
 
 /** @returns whether it was interrupted, and not over before @throws Error when it failed in another way */
 export async function interrupt(
