@@ -1,6 +1,7 @@
 /** Opening what the commands about snapshots and transactions need. */
 import { endedCleanly } from '../outage/boots.ts';
 import { openStore, type Store } from '../snapshot/store.ts';
+import { rebuildIntents } from '../snapshot/transaction/rebuild.ts';
 import { restoreTransactions } from '../snapshot/transaction/record.ts';
 import { settleTransactions } from '../snapshot/transaction/settle.ts';
 import type { Root } from '../system/root.ts';
@@ -20,6 +21,7 @@ export async function withStore<T>(
   const store = await openStore(root, { endedCleanly, directory });
   try {
     const restored = await restoreTransactions(store);
+    const rebuilt = await rebuildIntents(store);
     if (store.setAside !== undefined) {
       process.stderr.write(
         `debmend: the store was damaged (${store.setAside.reason}) and is set aside as ${store.setAside.file}; ${restored} transactions were brought back, the snapshots begin anew\n`,
@@ -27,6 +29,11 @@ export async function withStore<T>(
     } else if (restored > 0) {
       process.stderr.write(
         `debmend: the disk had lost ${restored} transactions that the store had synced; they were brought back from their files\n`,
+      );
+    }
+    if (rebuilt > 0) {
+      process.stderr.write(
+        `debmend: what ${rebuilt} installations were going to do was damaged on the disk; the packages are known from the kept archives, removals and the command are not\n`,
       );
     }
     settleTransactions(store, root);

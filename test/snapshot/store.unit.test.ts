@@ -1,18 +1,22 @@
+import { createHash } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Transaction } from '../../src/model/transaction.ts';
 import { inspectStore } from '../../src/snapshot/inspect.ts';
 import { openStore, readSetAside, type Store } from '../../src/snapshot/store.ts';
+import { rebuildIntents } from '../../src/snapshot/transaction/rebuild.ts';
 import {
   findTransaction,
   putTransaction,
@@ -22,6 +26,7 @@ import {
 import { bootId } from '../../src/system/boot.ts';
 import { Root } from '../../src/system/root.ts';
 import type { TinyRoot } from '../cli/tiny-root.ts';
+import { buildPackage } from '../lab/packages.ts';
 import { freshRoot, fullSnapshot, settle, storeOf } from './rig.ts';
 
 const STORE = '/var/lib/debmend';
@@ -176,6 +181,39 @@ describe('a damaged store (I8)', () => {
     mkdirSync(root.at(`${STORE}/transactions/c`));
     expect(await restoreTransactions(store)).toBe(1);
     expect(findTransaction(store, 'b')).toBeDefined();
+  });
+
+  it('knows what was going to be installed from the kept archives, where the intent is damaged', async () => {
+    const root = freshRoot();
+    const store = await storeOf(root);
+    const id = '20260102T030405Z';
+    writeJournal(store, transaction(id));
+    const archives = join(root.at(`${STORE}/transactions/${id}`), 'archives');
+    mkdirSync(archives);
+    const [sound = '', broken = ''] = ['whole', 'broken'].map((name) => {
+      const deb = buildPackage({ name, version: '1:2.0', files: { [`/usr/share/${name}`]: name } }, archives);
+      const kept = `${createHash('sha256').update(readFileSync(deb)).digest('hex').slice(0, 12)}-${name}_1%3a2.0_all.deb`;
+      renameSync(deb, join(archives, kept));
+      return kept;
+    });
+    truncateSync(join(archives, broken), 40);
+    expect(await rebuildIntents(store)).toBe(0);
+    const intent = root.at(`${STORE}/transactions/${id}/intent.json`);
+    const damaged = Buffer.alloc(4096);
+    writeFileSync(intent, damaged);
+    expect(await restoreTransactions(store)).toBe(0);
+    expect(await rebuildIntents(store)).toBe(1);
+    const found = findTransaction(store, id);
+    expect(found).toMatchObject({ state: 'interrupted', startedAt: '2026-01-02T03:04:05.000Z' });
+    const packages = [...(found?.runs[0]?.packages ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1));
+    expect(packages).toMatchObject([
+      { name: 'broken', newVersion: '1:2.0', problem: expect.stringContaining('not what was kept') },
+      { name: 'whole', newVersion: '1:2.0', architecture: 'all', archive: { kept: sound } },
+    ]);
+    // Nothing is lost, and the new file is a sound one.
+    expect(readFileSync(`${intent}.damaged`)).toEqual(damaged);
+    expect(JSON.parse(readFileSync(intent, 'utf8'))).toEqual(found);
+    expect(await rebuildIntents(store)).toBe(0);
   });
 
   it('that lost the end of its log without a word gets it back from the files', async () => {

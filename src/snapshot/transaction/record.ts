@@ -16,20 +16,22 @@ import { syncDirectory, writeDurably } from '../../system/durable.ts';
 import { errnoOf } from '../../system/errors.ts';
 import type { Store } from '../store.ts';
 
-const DIRECTORY = 'transactions';
-const INTENT = 'intent.json';
+/** Where transactions have their files, in the store's directory. */
+export const TRANSACTIONS = 'transactions';
+/** The transaction itself, in its directory. */
+export const INTENT = 'intent.json';
 const ACTIVE = 'active';
 
 /** The directory of a transaction, as a path of this host. */
 export function transactionDirectory(store: Store, id: string): string {
-  return store.file(join(DIRECTORY, id));
+  return store.file(join(TRANSACTIONS, id));
 }
 
 /** Makes it, durably: what is linked into it afterwards needs a directory that is on disk. */
 export function makeTransactionDirectory(store: Store, id: string): string {
   const directory = transactionDirectory(store, id);
   if (mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined) {
-    syncDirectory(store.file(DIRECTORY));
+    syncDirectory(store.file(TRANSACTIONS));
     syncDirectory(store.directory);
   }
   return directory;
@@ -97,13 +99,13 @@ export async function readJournals(
   const { transactionSchema } = await import('../../model/transaction.ts');
   let names: string[];
   try {
-    names = readdirSync(join(directory, DIRECTORY)).sort();
+    names = readdirSync(join(directory, TRANSACTIONS)).sort();
   } catch {
     return [];
   }
   return names.filter(wanted).flatMap((name) => {
     try {
-      const text = readFileSync(join(directory, DIRECTORY, name, INTENT), 'utf8');
+      const text = readFileSync(join(directory, TRANSACTIONS, name, INTENT), 'utf8');
       const parsed = transactionSchema.safeParse(JSON.parse(text));
       return parsed.success ? [parsed.data] : [];
     } catch {
