@@ -7,6 +7,7 @@ import type { ReadOutcome } from '../system/files.ts';
 import type { Admindir } from './admindir.ts';
 import { displayName, type Package } from './package.ts';
 import { type DatabaseProblem, isNulFilled, nulTailStart } from './problem.ts';
+import { checkDeclarations } from './triggers.ts';
 
 /** The newest layout that dpkg knows: architecture-qualified names. */
 const FORMAT_MULTIARCH = 1;
@@ -155,6 +156,16 @@ export class InfoDirectory {
           message: script
             ? `the maintainer script ${kind} holds NUL bytes and may run as success without doing its work`
             : `the control file ${kind} holds NUL bytes`,
+          likelyOutage: true,
+        });
+      } else if (kind === 'triggers') {
+        const dpkgMessage = checkDeclarations(data, base.file);
+        if (dpkgMessage === undefined) continue;
+        problems.push({
+          ...base,
+          code: 'database-control-malformed',
+          message: 'the package’s triggers file is damaged: dpkg can neither upgrade nor remove the package',
+          dpkgMessage,
           likelyOutage: true,
         });
       }

@@ -9,6 +9,8 @@ import { illegalSpecifier } from './relations.ts';
 
 /** linebuf of trig_file_interests_ensure. */
 const FILE_LINE_LIMIT = 1024;
+/** MAXTRIGDIRECTIVE, the buffer of trig_parse_ci. */
+const DIRECTIVE_LINE_LIMIT = 256;
 /** _POSIX2_LINE_MAX, the buffer of trigdef_parse. */
 const UNINCORP_LINE_LIMIT = 2048;
 
@@ -73,6 +75,28 @@ export function parseExplicitInterest(data: Bytes, file: Bytes): string | undefi
     if (illegal !== undefined) {
       return `trigger interest file '${file}' syntax error; illegal package name '${name.slice(0, 250)}': ${illegal.slice(0, 250)}`;
     }
+  }
+  return message;
+}
+
+const DIRECTIVES: ReadonlySet<Bytes> = new Set(
+  ['interest', 'activate'].flatMap((word) => [word, `${word}-await`, `${word}-noawait`]),
+);
+
+/**
+ * What is wrong with a package's own triggers file (deb-triggers(5); lib/dpkg/triglib.c, trig_parse_ci): the package can
+ * then be neither configured, upgraded nor removed.
+ *
+ * @param file the file's name for dpkg's message
+ */
+export function checkDeclarations(data: Bytes, file: Bytes): string | undefined {
+  const { lines, sound, message } = checkedLines(data, file, DIRECTIVE_LINE_LIMIT);
+  for (const line of lines.slice(0, sound)) {
+    const [directive = '', name] = line.replace(/^[ \t-\r]+|[ \t-\r]+$/g, '').split(/[ \t-\r]+/);
+    if (directive === '' || directive.startsWith('#')) continue;
+    if (name === undefined) return 'triggers ci file contains unknown directive syntax';
+    if (!DIRECTIVES.has(directive))
+      return `triggers ci file contains unknown directive '${directive.slice(0, 250)}'`;
   }
   return message;
 }

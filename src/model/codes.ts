@@ -58,6 +58,7 @@ export const FINDING_CODES = {
   'database-script-empty': 'a maintainer script is empty and would run as success',
   'database-script-nul': 'a maintainer script holds NUL bytes and may run as success',
   'database-control-nul': 'another control file of a package is empty or holds NUL bytes',
+  'database-control-malformed': 'a package’s triggers file is not what dpkg can read',
   'database-diversions-damaged': 'the diversions file cannot be parsed',
   'database-statoverride-damaged': 'the statoverride file cannot be parsed',
   'database-statoverride-unknown-owner': 'a statoverride names a user or group that does not exist',

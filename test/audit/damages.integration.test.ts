@@ -418,6 +418,11 @@ const ALONE: readonly Damage[] = [
     findings: [`error outage database-control-nul debconf /${INFO}/debconf.conffiles`],
   },
   {
+    what: 'a triggers file with a line of something else',
+    make: (root) => writeFileSync(at(root, `${INFO}/libc-bin.triggers`), 'a line of a log\n', { flag: 'a' }),
+    findings: [`error outage database-control-malformed libc-bin /${INFO}/libc-bin.triggers`],
+  },
+  {
     what: 'diversions cut off',
     make: (root) => writeFileSync(at(root, `${ADMIN}/diversions`), '/usr/bin/one\n/usr/bin/o'),
     findings: [`critical outage database-diversions-damaged - /${ADMIN}/diversions`],

@@ -4,7 +4,12 @@ import { parseDiversions } from '../../src/dpkg/diversions.ts';
 import { checkedLines } from '../../src/dpkg/lines.ts';
 import { parseStatoverride } from '../../src/dpkg/statoverride.ts';
 import { temporaryName } from '../../src/dpkg/temporary-names.ts';
-import { parseExplicitInterest, parseTriggersFile, parseUnincorp } from '../../src/dpkg/triggers.ts';
+import {
+  checkDeclarations,
+  parseExplicitInterest,
+  parseTriggersFile,
+  parseUnincorp,
+} from '../../src/dpkg/triggers.ts';
 
 const EMPTY = "fgets gave an empty string from 'F'";
 const LONG = "too-long line or missing newline in 'F'";
@@ -101,6 +106,24 @@ describe('parseStatoverride', () => {
       damaged: true,
       message: undefined,
     });
+  });
+});
+
+describe('a package’s triggers file', () => {
+  it.each([
+    ['sound', '# a comment of any length\n\n  interest-noawait /usr/share/a \nactivate b\n', undefined],
+    ['cut', 'interest /a\nactivate b', LONG],
+    ['NUL-filled', '\0\0\0', EMPTY],
+    [
+      'of another file',
+      'interest /a\nPackage: dash\n',
+      "triggers ci file contains unknown directive 'Package:'",
+    ],
+    ['a word alone', 'interest\n', 'triggers ci file contains unknown directive syntax'],
+    ['wrong before it is cut', 'x y\ninteres', "triggers ci file contains unknown directive 'x'"],
+    ['longer than the buffer', `interest /${'a'.repeat(300)}\n`, LONG],
+  ])('%s', (_, data, message) => {
+    expect(checkDeclarations(data, 'F')).toBe(message);
   });
 });
 

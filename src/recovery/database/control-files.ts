@@ -7,6 +7,7 @@ import { readManifest } from '../../dpkg/database.ts';
 import { parseList, parseMd5sums } from '../../dpkg/manifest.ts';
 import { displayName, type Package, qualifiedName } from '../../dpkg/package.ts';
 import type { DatabaseProblem } from '../../dpkg/problem.ts';
+import { checkDeclarations } from '../../dpkg/triggers.ts';
 import { type Bytes, fsPath } from '../../system/bytes.ts';
 import { listOf, md5sumsOf } from './archive.ts';
 import { type RecordSet, readRecordFile } from './record-text.ts';
@@ -81,13 +82,14 @@ function giveUp(bench: Workbench, { problem, pkg, kind }: Damaged, hasArchive: b
     : `there is no archive of ${version}, and no copy of the time at which the package had that version`;
   if (SCRIPTS.has(kind)) {
     bench.fail(problem, `${lacking}; the package must not be configured before it is reinstalled`);
-  } else if (kind === 'list' && problem.blocksDpkg) {
-    // It stops dpkg altogether, its own reinstallation included.
+  } else if ((kind === 'list' && problem.blocksDpkg) || kind === 'triggers') {
+    // It stops dpkg altogether, or the package's own reinstallation.
     bench.aside(
       problem,
       `${lacking}; without the file dpkg works, and the package's reinstallation makes it anew`,
     );
-    bench.fail(problem, `${lacking}; until it is reinstalled dpkg does not know the package's files`);
+    const what = kind === 'list' ? 'files' : 'triggers';
+    bench.fail(problem, `${lacking}; until it is reinstalled dpkg does not know the package's ${what}`);
   } else bench.fail(problem, lacking);
   if (pkg.state === 'config-files') return;
   bench.reinstall.push({ name, architecture, version, why: `${problem.message}, and ${lacking}` });
@@ -153,6 +155,8 @@ function isSound(kind: string, data: Bytes): boolean {
       return parseList(data).damage === 'none';
     case 'md5sums':
       return parseMd5sums(data).damage === 'none';
+    case 'triggers':
+      return checkDeclarations(data, kind) === undefined;
     default:
       return (
         data !== '' &&

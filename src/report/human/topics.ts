@@ -84,6 +84,7 @@ const TOPIC_OF: Readonly<Record<FindingCode, Topic | typeof BY_LOOKS>> = {
   'database-script-empty': 'scripts',
   'database-script-nul': 'scripts',
   'database-control-nul': 'control',
+  'database-control-malformed': 'control',
   'database-diversions-damaged': 'backup',
   'database-statoverride-damaged': 'backup',
   'database-statoverride-unknown-owner': 'owner',

@@ -248,6 +248,13 @@ const CASES: readonly Case[] = [
     without: 'unmended',
   },
   {
+    what: 'a package’s triggers file is torn',
+    damage: (files) => files.change(`${D}info/libc-bin.triggers`, (data) => data.slice(0, -3)),
+    codes: ['database-control-malformed'],
+    by: FROM_PACKAGE,
+    without: 'unmended',
+  },
+  {
     what: 'diversions are cut',
     damage: (files) => files.change(`${D}diversions`, (data) => data.slice(0, -1)),
     codes: ['database-diversions-damaged'],
