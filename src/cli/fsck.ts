@@ -1,7 +1,7 @@
 /** `debmend fsck status`: parse, call, render. */
 import { checkFindings, settleChecks } from '../fsck/schedule.ts';
 import { type FilesystemHealth, filesystemHealth } from '../fsck/status.ts';
-import type { Finding } from '../model/finding.ts';
+import type { Filesystem } from '../model/filesystem.ts';
 import type { Report } from '../model/report.ts';
 import { filesystemsReport, renderFilesystems } from '../report/filesystems.ts';
 import { storeDirectory } from '../snapshot/store.ts';
@@ -24,8 +24,7 @@ export async function fsckStatus(options: unknown): Promise<number> {
   const root = openRoot(args.root);
   const directory = storeDirectory(root);
   const known = await filesystemHealth(root, { directory, all: args.all === true });
-  const asked = await askedChecks(root, directory, known);
-  const health = { ...known, findings: [...known.findings, ...asked] };
+  const health = await withAskedChecks(root, directory, known);
   const report = filesystemsReport(root, health, startedAt, (performance.now() - started) / 1000);
   const text =
     args.json === true
@@ -40,16 +39,38 @@ export async function fsckStatus(options: unknown): Promise<number> {
   return exitCode(report);
 }
 
-/** Checks that were asked for and not made; what a made one found stands in this boot's own check. */
-async function askedChecks(
+/**
+ * Checks that were asked for and not made; what a made one found stands in this boot's own check. Where debmend itself
+ * put the mark of errors into a superblock to ask for one, that mark says nothing.
+ */
+async function withAskedChecks(
   root: Root,
   directory: string,
-  { filesystems }: FilesystemHealth,
-): Promise<Finding[]> {
-  // Their superblocks are read, and that would hang as well.
-  if (filesystems.some(({ state }) => state === 'not-answering')) return [];
-  const { news } = await settleChecks({ root, directory, boot: bootId() }, false);
-  return checkFindings(news).filter(({ code }) => code.startsWith('fsck-'));
+  health: FilesystemHealth,
+): Promise<FilesystemHealth> {
+  // Superblocks are read, and that would hang as well.
+  if (health.filesystems.some(({ state }) => state === 'not-answering')) return health;
+  const { checks, news } = await settleChecks({ root, directory, boot: bootId() }, false);
+  const asked = checks.filter(({ stage, marked }) => stage === 'asked' && marked === true);
+  const isOwn = (one: Filesystem): boolean =>
+    one.state === 'errors' && !one.ext4?.errors && asked.some(({ uuid }) => uuid === one.uuid);
+  const own = health.filesystems.filter(isOwn);
+  const missed = checkFindings(news).filter(({ code }) => code.startsWith('fsck-'));
+  return {
+    ...health,
+    filesystems: health.filesystems.map((one) => (own.includes(one) ? asSound(one) : one)),
+    findings: [
+      ...health.findings.filter(
+        ({ code, path }) =>
+          code !== 'filesystem-errors' || !own.some(({ mountPoint }) => mountPoint === path),
+      ),
+      ...missed,
+    ],
+  };
+}
+
+function asSound({ reason: _, ...filesystem }: Filesystem): Filesystem {
+  return { ...filesystem, state: 'sound' };
 }
 
 function exitCode({ summary: { severities } }: Report): number {

@@ -108,10 +108,13 @@ export function judgeFsck(lines: readonly string[], source: string): BootCheck {
   const code = status === undefined ? undefined : Number(status);
   const has = (bits: number): boolean => code !== undefined && (code & bits) !== 0;
   const line = (pattern: RegExp): string | undefined => lines.find((one) => pattern.test(one));
+  const xfs = judgeXfs(lines);
   const outcomes: readonly (readonly [BootCheck['outcome'], boolean, string | undefined])[] = [
     ['errors-left', has(Bit.uncorrected), line(ERRORS_LEFT)],
     ['failed', has(Bit.notDone), undefined],
-    ['corrected', has(Bit.corrected), line(CORRECTED)],
+    ...(xfs === undefined ? [] : [[xfs.outcome, true, xfs.line] as const]),
+    // e2fsck says 1 of a replayed journal, too (seen of 1.47.0); what it mends by itself it names.
+    ['corrected', has(Bit.corrected) && line(REPLAYED) === undefined, line(CORRECTED)],
     ['recovered', false, line(REPLAYED)],
     ['clean', code === 0, line(WAS_CLEAN)],
   ];
@@ -123,4 +126,24 @@ export function judgeFsck(lines: readonly string[], source: string): BootCheck {
     text: text.replaceAll(/[\p{Cc}\p{Cf}]+/gu, ' ').trim(),
     ...(code === undefined ? {} : { status: code }),
   };
+}
+
+/** xfs_repair's phases and what it is doing in them; anything else it says is something that it found. */
+const XFS_PROGRESS = /^\s*(?:Phase \d - |- |done$)/;
+
+/**
+ * What fsck.xfs' xfs_repair did, which says nothing of a sound filesystem at its end; systemd keeps an exit status of 1
+ * to itself. With a dirty log there are two runs, of which the last counts. Undefined where none came to its end.
+ */
+function judgeXfs(
+  lines: readonly string[],
+): { readonly outcome: 'clean' | 'recovered' | 'corrected'; readonly line: string } | undefined {
+  const begin = lines.findLastIndex((line) => line.startsWith('Phase 1 - '));
+  const end = begin < 0 ? -1 : lines.indexOf('done', begin);
+  const last = lines[end - 1];
+  if (last?.startsWith('Phase 7 - ') !== true) return undefined;
+  const found = lines.slice(begin, end).find((line) => !XFS_PROGRESS.test(line));
+  if (found !== undefined) return { outcome: 'corrected', line: found };
+  const replayed = lines.find((line) => line.startsWith('Replaying log'));
+  return replayed === undefined ? { outcome: 'clean', line: last } : { outcome: 'recovered', line: replayed };
 }

@@ -26,6 +26,10 @@ export const requestedCheckSchema = z
     askedAt: z.iso.datetime(),
     boot: z.string().optional().describe('the boot in which it was asked for'),
     stage: z.enum(CHECK_STAGES),
+    marked: z
+      .literal(true)
+      .optional()
+      .describe('the superblock’s mark of errors is debmend’s own: there were none before'),
     settledAt: z.iso.datetime().optional().describe('when what came of it was seen'),
     settledBoot: z.string().optional(),
     result: bootCheckSchema.optional().describe('what fsck said; absent where no log tells'),

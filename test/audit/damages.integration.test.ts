@@ -572,8 +572,11 @@ for (const { what, make, findings } of OWN) {
   });
 }
 
-/** Made for real in test/audit/boot and test/recovery/regenerate: they take systems with a kernel and more packages. */
-const ELSEWHERE = /^(?:generated|boot)-/;
+/**
+ * Made for real in test/audit/boot and test/recovery/regenerate, which take systems with a kernel and more packages, and
+ * on filesystems in test/fsck.
+ */
+const ELSEWHERE = /^(?:generated|boot|filesystem|fsck|scrub)-/;
 
 it('every code there is comes from a damage that was really made', () => {
   const made = [TWENTY, INTERRUPTIONS, OTHERS, ALONE, OWN].flat().flatMap(({ findings }) => findings);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Named, pieceOf } from '../../src/fsck/boot-check/collect.ts';
 import { isWhole, namesIn, tellingLines } from '../../src/fsck/boot-check/log.ts';
-import { parseFsckRuns } from '../../src/fsck/fsck-log.ts';
+import { judgeFsck, parseFsckRuns } from '../../src/fsck/fsck-log.ts';
 import { scrubPaths } from '../../src/fsck/online/btrfs.ts';
 import { checkFindings } from '../../src/fsck/schedule/findings.ts';
 import type { RequestedCheck } from '../../src/model/requested-check.ts';
@@ -59,6 +59,39 @@ describe("the boot's own log", () => {
       'rootfs: 29631/196608 files (0.1% non-contiguous), 282347/786432 blocks',
       'fsck exited with status code 1',
     ]);
+  });
+
+  it('a replayed journal alone is no correction, though e2fsck says 1 of it', () => {
+    const lines = [
+      'rootfs: recovering journal',
+      'rootfs contains a file system with errors, check forced.',
+      'rootfs: 13667/196608 files (0.1% non-contiguous), 181683/786432 blocks',
+    ];
+    const status = 'fsck exited with status code 1';
+    const outcome = (...all: string[]) => judgeFsck(all, 'log').outcome;
+    expect(outcome(...lines, status)).toBe('recovered');
+    expect(outcome(...lines.slice(1), status)).toBe('corrected');
+    expect(outcome(...lines, 'rootfs: Inode 27 has an invalid size.  FIXED.', status)).toBe('corrected');
+  });
+
+  it('of xfs_repair tells what it said beside its phases, and a log that was replayed before', () => {
+    const phases = [
+      'Phase 1 - find and verify superblock...',
+      'Phase 2 - using internal log',
+      '        - zero log...',
+      'Phase 7 - verify and correct link counts...',
+      'done',
+    ];
+    const dirty = [
+      'ERROR: The filesystem has valuable metadata changes in a log',
+      'Replaying log for /dev/vdb',
+    ];
+    const outcome = (...all: string[]) => judgeFsck(all, 'log').outcome;
+    expect(outcome(...phases)).toBe('clean');
+    expect(outcome(...phases.slice(0, 2), ...dirty, ...phases)).toBe('recovered');
+    expect(outcome(...phases.slice(0, 3), 'bad magic number', ...phases.slice(3))).toBe('corrected');
+    expect(outcome(...phases.slice(0, 3))).toBe('unknown');
+    expect(outcome(...phases, 'fsck failed with exit status 4.')).toBe('errors-left');
   });
 
   it("systemd's own root unit belongs to the root, whatever it is called", () => {

@@ -67,7 +67,7 @@ diskTest(
     expect(checks?.asked).toMatchObject([{ mountPoint: '/', stage: 'asked' }]);
     expect(readExt4Superblock(disk.device)?.hasErrors).toBe(true);
 
-    // The next boot, without a check: here the mark is lost by unmounting, which a root that was booted is not.
+    // The next boot, without a check.
     const missed = await recover(randomUUID(), '--apply');
     expect(missed.findings).toContainEqual(expect.objectContaining({ code: 'fsck-check-missed', path: '/' }));
 
@@ -78,6 +78,14 @@ diskTest(
     const checked = await recover(randomUUID(), '--apply');
     expect(checked.findings.map(({ code }) => code)).not.toContain('fsck-check-missed');
     expect(checked.checks).toMatchObject({ steps: [], asked: [{ stage: 'checked', restored: true }] });
+
+    // The mark that asks is debmend's own, and no error that the filesystem recorded.
+    await inRoot(disk.directory, ['debmend', 'fsck', 'schedule', '/'], { boot });
+    expect(readExt4Superblock(disk.device)?.hasErrors).toBe(true);
+    const status = await inRoot(disk.directory, ['debmend', 'fsck', 'status', '--json'], { boot });
+    const { filesystems, findings } = JSON.parse(status.stdout) as Report;
+    expect(filesystems).toMatchObject([{ mountPoint: '/', state: 'sound' }]);
+    expect(findings.map(({ code }) => code)).not.toContain('filesystem-errors');
   },
   240_000,
 );

@@ -16,9 +16,9 @@ const NAMED = /^([^\s:]+(?: [^\s:]+)?): /;
  */
 const WHOLE =
   /check forced|% non-contiguous\)|^Pass 1: |\d+ files, \d+\/\d+ clusters|^Phase 1 - |^\[(?:ASSERT|FSCK)\]/;
-/** What util-linux' fsck says of itself, and logsave of the time (asctime(3)). */
+/** What util-linux' fsck says of itself, logsave of the time (asctime(3)), and xfs_repair of what it does in a phase. */
 const NOISE =
-  /^(?:fsck from util-linux|\[\/\S+ \(\d+\)|-{8,}$|[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}$)/;
+  /^(?:fsck from util-linux|- |\[\/\S+ \(\d+\)|-{8,}$|[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}$)/;
 const LONGEST = 500;
 
 /** What stands before the colon of its lines. */

@@ -149,6 +149,7 @@ function intention(
     askedAt: new Date().toISOString(),
     ...(boot === undefined ? {} : { boot }),
     stage: 'intended',
+    ...(method === 'error-flag' && before?.hasErrors === false ? { marked: true as const } : {}),
     restored: method === 'every-boot',
     ...(before === undefined ? {} : { before }),
   };
