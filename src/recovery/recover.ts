@@ -18,6 +18,7 @@ import { type LeftAlone, PHASES, type Recovery, type Step } from '../model/recov
 import type { Transaction } from '../model/transaction.ts';
 import type { ScanProgress } from '../scan/scan.ts';
 import type { Store } from '../snapshot/store.ts';
+import { isRebuilt } from '../snapshot/transaction/rebuild.ts';
 import { listTransactions } from '../snapshot/transaction/record.ts';
 import { sealTransaction } from '../snapshot/transaction/seal.ts';
 import { DebmendError, messageOf } from '../system/errors.ts';
@@ -129,6 +130,8 @@ class Recoverer {
   #offline = false;
   #tools: boolean | undefined;
   readonly #ended = new Map<string, 'finished' | 'taken-back'>();
+  /** What nobody knows any more of what was brought to its end. */
+  readonly #unsure: LeftAlone[] = [];
   #run: Run | undefined;
 
   constructor(options: RecoverOptions, policy: Recovery['policy'], programs: Programs) {
@@ -242,6 +245,7 @@ class Recoverer {
       if (takenBack === undefined || (!takenBack && !hasEnded(transaction, after))) continue;
       await sealTransaction(store, root, config, transaction, 'recovery');
       this.#ended.set(transaction.id, takenBack ? 'taken-back' : 'finished');
+      if (isRebuilt(transaction)) this.#unsure.push(...unsureOf(transaction));
       sealed = true;
     }
     return sealed;
@@ -275,6 +279,7 @@ class Recoverer {
       if (known?.harmless === true) return [];
       return [known ?? left(finding, 'it was tried, and is still so', false)];
     });
+    unmended.push(...this.#unsure);
     const waits = this.#offline || last.steps.some(({ step }) => step.needsNetwork);
     const retry = waits && this.#options.config.recovery.network;
     const acted = this.#run !== undefined;
@@ -305,6 +310,18 @@ class Recoverer {
       },
     };
   }
+}
+
+/** What is not known of an installation whose record was lost, said of each of its packages. */
+function unsureOf({ runs }: Transaction): LeftAlone[] {
+  const names = new Set(runs.flatMap(({ packages }) => packages.map(({ name }) => name)));
+  return [...names].map((name) => ({
+    finding: 'transaction-interrupted',
+    package: name,
+    reason:
+      'it is installed, but the record of its installation was damaged: whether it was asked for or came with another, and what else was to be removed, is not known; apt-mark(8) sets it right',
+    harmless: false,
+  }));
 }
 
 function runsPrograms({ kind }: Deed): boolean {

@@ -61,6 +61,19 @@ export async function rebuildIntents(store: Store): Promise<number> {
   return rebuilt;
 }
 
+/**
+ * Whether a transaction is one that was brought back like this: its packages can come to their end, but nobody knows
+ * whether they were asked for, and what was to be removed.
+ */
+export function isRebuilt({ origin, session, runs }: Transaction): boolean {
+  return (
+    origin === 'watch' &&
+    session.pid === undefined &&
+    session.command.length === 0 &&
+    runs.every(({ complete, command }) => !complete && command.length === 0)
+  );
+}
+
 function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory).sort();
