@@ -241,7 +241,10 @@ class Recoverer {
     let sealed = false;
     for (const transaction of interruptedTransactions(store)) {
       // What was not done once more is suspect, whatever dpkg's records say of it.
-      const takenBack = this.#redone.get(transaction.id);
+      // Of one whose record was lost with all that it brought there is nothing to do, and much to tell.
+      const isBlank =
+        isRebuilt(transaction) && transaction.runs.every(({ packages }) => packages.length === 0);
+      const takenBack = isBlank ? false : this.#redone.get(transaction.id);
       if (takenBack === undefined || (!takenBack && !hasEnded(transaction, after))) continue;
       await sealTransaction(store, root, config, transaction, 'recovery');
       this.#ended.set(transaction.id, takenBack ? 'taken-back' : 'finished');
@@ -313,14 +316,21 @@ class Recoverer {
 }
 
 /** What is not known of an installation whose record was lost, said of each of its packages. */
-function unsureOf({ runs }: Transaction): LeftAlone[] {
-  const names = new Set(runs.flatMap(({ packages }) => packages.map(({ name }) => name)));
-  return [...names].map((name) => ({
-    finding: 'transaction-interrupted',
+function unsureOf({ id, runs }: Transaction): LeftAlone[] {
+  const names = [...new Set(runs.flatMap(({ packages }) => packages.map(({ name }) => name)))];
+  const unsure = { finding: 'transaction-interrupted', harmless: false } as const;
+  if (names.length === 0)
+    return [
+      {
+        ...unsure,
+        reason: `the disk lost what the installation ${id} was going to do: packages are now as dpkg's records say, and files that it brought may be left; give its command again`,
+      },
+    ];
+  return names.map((name) => ({
+    ...unsure,
     package: name,
     reason:
       'it is installed, but the record of its installation was damaged: whether it was asked for or came with another, and what else was to be removed, is not known; apt-mark(8) sets it right',
-    harmless: false,
   }));
 }
 

@@ -16,7 +16,7 @@ import { describe, expect, it } from 'vitest';
 import type { Transaction } from '../../src/model/transaction.ts';
 import { inspectStore } from '../../src/snapshot/inspect.ts';
 import { openStore, readSetAside, type Store } from '../../src/snapshot/store.ts';
-import { rebuildIntents } from '../../src/snapshot/transaction/rebuild.ts';
+import { isRebuilt, rebuildIntents } from '../../src/snapshot/transaction/rebuild.ts';
 import {
   findTransaction,
   putTransaction,
@@ -214,6 +214,19 @@ describe('a damaged store (I8)', () => {
     expect(readFileSync(`${intent}.damaged`)).toEqual(damaged);
     expect(JSON.parse(readFileSync(intent, 'utf8'))).toEqual(found);
     expect(await rebuildIntents(store)).toBe(0);
+  });
+
+  it('tells of an installation of which nothing but a damaged file is left', async () => {
+    const root = freshRoot();
+    const store = await storeOf(root);
+    const id = '20260102T030405Z';
+    writeJournal(store, transaction(id));
+    writeFileSync(root.at(`${STORE}/transactions/${id}/intent.json`), '\0'.repeat(100));
+    expect(await rebuildIntents(store)).toBe(1);
+    const found = findTransaction(store, id);
+    expect(found).toMatchObject({ state: 'interrupted', runs: [{ packages: [] }] });
+    expect(found !== undefined && isRebuilt(found)).toBe(true);
+    expect(isRebuilt(transaction(id))).toBe(false);
   });
 
   it('that lost the end of its log without a word gets it back from the files', async () => {

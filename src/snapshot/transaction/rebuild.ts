@@ -43,8 +43,8 @@ export async function rebuildIntents(store: Store): Promise<number> {
     const directory = transactionDirectory(store, id);
     const startedAt = startOf(id);
     if (startedAt === undefined || !isDamaged(join(directory, INTENT))) continue;
+    // None: it removed only, or had come to its end, which takes the archives away. It is told of all the same.
     const packages = await packagesIn(join(directory, 'archives'));
-    if (packages.length === 0) continue;
     renameSync(join(directory, INTENT), join(directory, DAMAGED));
     const transaction: Transaction = {
       id,
