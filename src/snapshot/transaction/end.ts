@@ -27,12 +27,12 @@ export async function endTransaction(
   open: Transaction,
   by: Seal['by'],
 ): Promise<Transaction> {
-  if (wasKilled(store, root, open)) return settle(store, root, open);
+  // The agent's lines are those of dpkg's log, which tells of no failure (lib/dpkg/log.c, log_message).
+  if (leftNotes(root) || (by !== 'watch' && brokeOff(store, root, open))) return settle(store, root, open);
   return (await sealTransaction(store, root, config, open, by)).transaction;
 }
 
-function wasKilled(store: Store, root: Root, open: Transaction): boolean {
-  if (leftNotes(root)) return true;
+function brokeOff(store: Store, root: Root, open: Transaction): boolean {
   const { steps } = readSteps(statusLog(store, open.id));
   const last = steps.at(-1);
   if (last === undefined || last.startsWith('error ')) return false;
