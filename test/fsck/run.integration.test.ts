@@ -99,6 +99,17 @@ describe('ext4', () => {
     expect(hit(run)).toEqual(['fsck-file-damaged hello /usr/bin/hello']);
   });
 
+  diskTest('counts that a cut kept from being written are no damage', async () => {
+    const image = one.copy(sound, 'counts');
+    debugfs(image, 'ssv free_blocks_count 1');
+    const run = await check(image);
+    expect(run.check.findings.map(({ code, severity }) => [code, severity])).toContainEqual([
+      'fsck-structure-stale',
+      'info',
+    ]);
+    expect(lines(run)).toEqual([]);
+  });
+
   diskTest('a corrupt extent header is named by its inode', async () => {
     const image = one.copy(sound, 'extent');
     debugfs(image, 'sif /usr/lib/large/data block[0] 0x1234');
@@ -341,6 +352,14 @@ describe('vfat', () => {
     expect(hit(await check(image, { root: system }))).toEqual([
       `fsck-file-damaged - /boot/efi${long.replace('debian', 'DEBIAN')}`,
     ]);
+  });
+
+  diskTest('a mark that says it was not unmounted', async () => {
+    const image = one.copy(sound, 'dirty');
+    write(image, 0x41, Buffer.of(1));
+    const run = await check(image, { root: system });
+    expect(lines(run)).toContain('fsck-unclean - -');
+    expect(hit(run)).toEqual([]);
   });
 
   diskTest('a boot sector that is gone', async () => {
