@@ -13,7 +13,8 @@ import { createHash, randomUUID } from 'node:crypto';
 import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { bytesFromText, fsPath } from '../../../src/system/bytes.ts';
+import type { Transaction } from '../../../src/model/transaction.ts';
+import { type Bytes, bytesFromText, fsPath } from '../../../src/system/bytes.ts';
 import { messageOf } from '../../../src/system/errors.ts';
 import { type Ended, type InRootOptions, inRoot, installDebmend, mustInRoot } from '../../lab/chroot.ts';
 import { buildPackage, localArchive } from '../../lab/packages.ts';
@@ -396,9 +397,12 @@ const unmade = (point: Point, begun: number, error: unknown): Outcome => ({
 /** Where the times of a run stand in texts: `2026-11-26 06:54:03 status …` in dpkg's log. */
 const LOGGED_TIME = /^\d{4}-\d{2}-\d{2} {1,2}\d{2}:\d{2}:\d{2}/gm;
 
+/** A transaction's directory has the second of its beginning as its name. */
+const TRANSACTION = /^(\/var\/lib\/debmend\/transactions\/)[^/]+/;
+
 /**
- * A hash of all that a cut left on the disk but times, inode numbers, and what two runs of debmend itself write
- * differently: its store's pages. How much it had written, begun and sealed, hangs on the same command's progress.
+ * A hash of all that a cut left on the disk but times, inode numbers, and the pages of the store's database: of that the
+ * transactions' own files tell how far it had come.
  */
 function stateOf({ name }: Workload, { directory, entries }: RootImage): string {
   const hash = createHash('sha256').update(name);
@@ -406,18 +410,26 @@ function stateOf({ name }: Workload, { directory, entries }: RootImage): string 
   for (const [path, entry] of entries) {
     if (/^\/(proc|sys|dev|run)\/./.test(path)) continue;
     const { type, mode, uid, gid, target, capability, inode } = entry;
+    const own = path.startsWith('/var/lib/debmend/');
+    if (own && !TRANSACTION.test(path)) continue;
     const group = inode === '' ? 0 : (groups.get(inode) ?? groups.size + 1);
     if (inode !== '') groups.set(inode, group);
-    const own = path.startsWith('/var/lib/debmend/');
-    if (own && type === 'file') continue;
-    const content = path.startsWith('/var/log/') && type === 'file' ? logOf(directory, path) : entry.hash;
-    hash.update(JSON.stringify([path, type, mode, uid, gid, target, capability, own ? 0 : group, content]));
+    const content = type === 'file' ? contentOf(directory, path, entry.hash) : '';
+    const named = path.replace(TRANSACTION, '$1ID');
+    hash.update(JSON.stringify([named, type, mode, uid, gid, target, capability, group, content]));
   }
   return hash.digest('hex').slice(0, 32);
 }
 
-const logOf = (directory: string, path: string): string =>
-  readFileSync(fsPath(bytesFromText(directory) + path), 'latin1').replaceAll(LOGGED_TIME, '');
+function contentOf(directory: string, path: Bytes, hash: string): string {
+  if (path.startsWith('/var/log/')) return textOf(directory, path).replaceAll(LOGGED_TIME, '');
+  if (!TRANSACTION.test(path) || !path.endsWith('/intent.json')) return hash;
+  const { state, seal } = JSON.parse(textOf(directory, path)) as Transaction;
+  return JSON.stringify([state, seal?.complete, seal?.synced, seal?.packages, seal?.steps]);
+}
+
+const textOf = (directory: string, path: Bytes): string =>
+  readFileSync(fsPath(bytesFromText(directory) + path), 'latin1');
 
 /** @returns whether it was interrupted, and not over before @throws Error when it failed in another way */
 export async function interrupt(
