@@ -4,7 +4,7 @@
  */
 import type { Bytes } from '../system/bytes.ts';
 import { EXT4_ERRCODES, type Ext4Error } from './ext4-errors.ts';
-import { readDevice } from './uuid.ts';
+import { readDevice, uuidText } from './uuid.ts';
 
 export type Ext4Behaviour = 'continue' | 'remount-ro' | 'panic';
 
@@ -60,7 +60,7 @@ export function parseExt4Superblock(block: Buffer): Ext4Superblock | undefined {
   const errors = block.readUInt32LE(0x194);
   const defaults = block.readUInt32LE(0x100);
   return {
-    uuid: block.toString('hex', 0x68, 0x78).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-'),
+    uuid: uuidText(block.subarray(0x68, 0x78)),
     label: block.toString('latin1', 0x78, 0x88).replace(/\0.*$/s, ''),
     valid: (state & VALID_FS) !== 0,
     hasErrors: (state & ERROR_FS) !== 0,

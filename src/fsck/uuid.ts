@@ -38,7 +38,12 @@ export function readUuid(node: Bytes, type: string): string | undefined {
   const magic = readAt(node, place.magicAt, place.magic.length);
   const uuid = readAt(node, place.uuidAt, 16);
   if (magic === undefined || uuid === undefined || bytesOf(magic) !== place.magic) return undefined;
-  return uuid.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  return uuidText(uuid);
+}
+
+/** Sixteen bytes as a UUID is written (RFC 9562). */
+export function uuidText(bytes: Buffer): string {
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
 function readSerial(node: Bytes): string | undefined {
@@ -46,7 +51,12 @@ function readSerial(node: Bytes): string | undefined {
   if (sector === undefined || sector[510] !== 0x55 || sector[511] !== 0xaa) return undefined;
   const fat = FAT.find(({ name, nameAt }) => sector.toString('latin1', nameAt).startsWith(name));
   if (fat === undefined) return undefined;
-  const serial = sector.readUInt32LE(fat.serialAt).toString(16).toUpperCase().padStart(8, '0');
+  return serialText(sector.readUInt32LE(fat.serialAt));
+}
+
+/** A FAT's serial number as it is written in place of a UUID. */
+export function serialText(number: number): string {
+  const serial = number.toString(16).toUpperCase().padStart(8, '0');
   return `${serial.slice(0, 4)}-${serial.slice(4)}`;
 }
 

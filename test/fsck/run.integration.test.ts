@@ -45,17 +45,21 @@ function newLab(...args: Parameters<typeof lab>): Lab {
   return made;
 }
 
+const NOTHING = {
+  type: undefined,
+  root: undefined,
+  mountPoint: undefined,
+  mount: true,
+  scratch: undefined,
+  repair: undefined,
+  keepIn: null,
+} as const;
+
 async function check(path: string, options: Partial<Parameters<typeof runFsck>[0]> = {}): Promise<FsckRun> {
   const before = stampOf(path);
   const run = await runFsck({
     path,
-    type: undefined,
-    root: undefined,
-    mountPoint: undefined,
-    mount: true,
-    scratch: undefined,
-    repair: undefined,
-    keepIn: null,
+    ...NOTHING,
     ...options,
   });
   expect(stampOf(path), 'a check writes nothing').toBe(before);
@@ -434,16 +438,6 @@ describe('what is used by others', () => {
     }
   });
 });
-
-const NOTHING = {
-  type: undefined,
-  root: undefined,
-  mountPoint: undefined,
-  mount: true,
-  scratch: undefined,
-  repair: undefined,
-  keepIn: null,
-} as const;
 
 describe('debmend fsck run', () => {
   diskTest('prints a page or a document, and exits by what it found', () => {

@@ -1,9 +1,9 @@
 /** The checkers' own sentences, as e2fsprogs 1.47, xfsprogs 6.1, btrfs-progs 6.2 and dosfstools 4.2 wrote them. */
 import { describe, expect, it } from 'vitest';
+import { parseNcheck } from '../../src/fsck/ncheck.ts';
 import { BtrfsParser } from '../../src/fsck/run/btrfs-parse.ts';
 import { type Damage, DamageList } from '../../src/fsck/run/damage.ts';
 import { cameToItsEnd, fsckMeanings } from '../../src/fsck/run/exit-bits.ts';
-import { parseNcheck } from '../../src/fsck/run/ext-names.ts';
 import { ExtParser, unescapeName } from '../../src/fsck/run/ext-parse.ts';
 import { Lines, runTool } from '../../src/fsck/run/program.ts';
 import { FatParser } from '../../src/fsck/run/vfat.ts';
@@ -129,7 +129,7 @@ Clone multiply-claimed blocks? no`);
   });
 
   it('ncheck tells names as they are', () => {
-    expect(parseNcheck('27\t/usr/bin/with a\ttab')).toEqual({ inode: '27', path: '/usr/bin/with a\ttab' });
+    expect(parseNcheck('27\t/usr/bin/with a\ttab')).toEqual({ inode: 27, path: '/usr/bin/with a\ttab' });
     expect(parseNcheck('Inode\tPathname')).toBeUndefined();
   });
 });

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { parseExt4Superblock } from '../../src/fsck/ext4-superblock.ts';
 import { judgeFsck, parseFsckRuns } from '../../src/fsck/fsck-log.ts';
 import { parseDeviceStats } from '../../src/fsck/status/btrfs.ts';
-import { parseIcheck, parseNcheck } from '../../src/fsck/status/debugfs.ts';
+import { parseIcheck, pathsIn } from '../../src/fsck/status/debugfs.ts';
 import { kernelFaults } from '../../src/fsck/status/kernel-errors.ts';
 import { bootCheckSchema } from '../../src/model/filesystem.ts';
 
@@ -37,7 +37,7 @@ it('text', () => {
       kernelFaults(data.split('\n').map((line) => ({ uptime: undefined, text: line })));
       for (const { read } of parseDeviceStats(data)) expect(read).toBeGreaterThanOrEqual(0);
       parseIcheck(data);
-      for (const path of parseNcheck(data).values()) expect(path.startsWith('/')).toBe(true);
+      for (const path of pathsIn(data).values()) expect(path.startsWith('/')).toBe(true);
     }),
     { numRuns: 500 },
   );

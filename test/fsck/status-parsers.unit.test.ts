@@ -3,7 +3,7 @@ import { parseExt4Superblock } from '../../src/fsck/ext4-superblock.ts';
 import { judgeFsck, parseFsckRuns } from '../../src/fsck/fsck-log.ts';
 import { journalFsckRuns } from '../../src/fsck/status/boot-check.ts';
 import { parseDeviceStats } from '../../src/fsck/status/btrfs.ts';
-import { parseIcheck, parseNcheck } from '../../src/fsck/status/debugfs.ts';
+import { parseIcheck, pathsIn } from '../../src/fsck/status/debugfs.ts';
 import { kernelFaults, parseFault } from '../../src/fsck/status/kernel-errors.ts';
 import { weakOptions } from '../../src/fsck/status/weak-options.ts';
 
@@ -235,9 +235,7 @@ describe('debugfs', () => {
     expect(parseIcheck('Block\tInode number\n143365\t32788\n9999\t<block not found>\n')).toEqual(
       new Map([[143365, 32788]]),
     );
-    expect(
-      parseNcheck('Inode\tPathname\n11\t//lost+found\n32788\t/d/bash\n15\t/a b/c d\n15\t/second\n'),
-    ).toEqual(
+    expect(pathsIn('Inode\tPathname\n11\t//lost+found\n32788\t/d/bash\n15\t/a b/c d\n15\t/second\n')).toEqual(
       new Map([
         [11, '/lost+found'],
         [32788, '/d/bash'],

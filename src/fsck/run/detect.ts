@@ -9,6 +9,7 @@ import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs'
 import { type Bytes, bytesOf, fsPath } from '../../system/bytes.ts';
 import { DebmendError, errnoOf } from '../../system/errors.ts';
 import { deviceNumber } from '../../system/locks.ts';
+import { serialText, uuidText } from '../uuid.ts';
 
 export const FILESYSTEM_TYPES = ['ext2', 'ext3', 'ext4', 'xfs', 'btrfs', 'vfat'] as const;
 export type FilesystemType = (typeof FILESYSTEM_TYPES)[number];
@@ -185,23 +186,14 @@ function fatAt(readAt: ReadAt, offset: number, superblock: Detected['superblock'
   if (sector.length < 512 || sector.readUInt16LE(510) !== 0xaa55) return undefined;
   const isFat32 = bytesOf(sector.subarray(0x52, 0x5a)) === 'FAT32   ';
   if (!isFat32 && !/^FAT(?:12|16)?\s+$/.test(bytesOf(sector.subarray(0x36, 0x3e)))) return undefined;
-  const serial = sector
-    .readUInt32LE(isFat32 ? 0x43 : 0x27)
-    .toString(16)
-    .toUpperCase()
-    .padStart(8, '0');
   const label = labelText(sector.subarray(isFat32 ? 0x47 : 0x2b, isFat32 ? 0x52 : 0x36));
   return {
     type: 'vfat',
     superblock,
-    uuid: `${serial.slice(0, 4)}-${serial.slice(4)}`,
+    uuid: serialText(sector.readUInt32LE(isFat32 ? 0x43 : 0x27)),
     label: label === 'NO NAME' ? undefined : label,
     needsRecovery: false,
   };
-}
-
-function uuidText(bytes: Buffer): string {
-  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
 function labelText(bytes: Buffer): Bytes | undefined {

@@ -1,6 +1,5 @@
 /** Names of inodes on an ext filesystem that is not mounted: `debugfs -R 'ncheck …'` (debugfs(8)). */
-import type { Bytes } from '../../system/bytes.ts';
-import { ROOT_INODE } from '../status/debugfs.ts';
+import { parseNcheck, ROOT_INODE } from '../ncheck.ts';
 import type { DamageList } from './damage.ts';
 import type { CheckContext } from './outcome.ts';
 import { runTool } from './program.ts';
@@ -24,8 +23,7 @@ export async function nameInodes(
 ): Promise<void> {
   const wanted = damages.nameless().slice(0, MAX_INODES);
   for (let at = 0; at < wanted.length; at += PER_CALL) await ncheck(wanted.slice(at, at + PER_CALL));
-  // ncheck stops when it has as many names as the inodes say they have, and a damaged one may say that it has none: so
-  // each that it left out is asked for alone, beside the root's inode, whose links no name uses up.
+  // There may be more cleared ones than the root's links make up for (ncheck.ts).
   for (const inode of damages.nameless().slice(0, MAX_ALONE)) await ncheck([inode]);
 
   async function ncheck(inodes: readonly string[]): Promise<void> {
@@ -33,17 +31,8 @@ export async function nameInodes(
       abort,
       onLine: (line, stream) => {
         const named = stream === 'stdout' ? parseNcheck(line) : undefined;
-        if (named !== undefined) damages.name(named.inode, named.path, false);
+        if (named !== undefined) damages.name(String(named.inode), named.path, false);
       },
     });
   }
-}
-
-/** `27<tab>/usr/bin/bash`; the names are as they are, without any escape. */
-export function parseNcheck(line: Bytes): { inode: string; path: Bytes } | undefined {
-  const match = /^(\d+)\t(\/.*)$/s.exec(line);
-  if (match === null) return undefined;
-  const [, inode = '', path = ''] = match;
-  // debugfs walks `//` where the root's own names begin (1.47).
-  return { inode, path: path.replace(/^\/+/, '/') };
 }

@@ -5,14 +5,13 @@
  */
 import { type Bytes, bufferOf } from '../../system/bytes.ts';
 import { run } from '../../system/run.ts';
+import { parseNcheck, ROOT_INODE } from '../ncheck.ts';
 
 /** Both read the inode tables, and ncheck all directories: of a large disk that is not everything in this time. */
 const TIMEOUT_MS = 20_000;
 const MAX_OUTPUT = 4 * 1024 * 1024;
 /** Numbers in one question. */
 const MOST = 64;
-/** EXT4_ROOT_INO (fs/ext4/ext4.h): no directory has a name for it, and ncheck finds none. */
-export const ROOT_INODE = 2;
 
 export interface Located<Key> {
   readonly found: ReadonlyMap<Key, Bytes>;
@@ -32,19 +31,18 @@ export async function inodesOfBlocks(
 /**
  * Paths of inodes from the filesystem's own root; of several names the first. Never throws.
  *
- * ncheck stops looking after as many names as the inodes say they have together, and one that was cleared says that it
- * has none. The root directory is asked for as well: it has links that no name uses up, so that the others are found.
- * Should there be more cleared ones than that, those that are left out are asked for one by one.
+ * Should there be more cleared ones than the root's links make up for (ncheck.ts), those that are left out are asked for
+ * one by one.
  */
 export async function pathsOfInodes(node: Bytes, inodes: readonly number[]): Promise<Located<number>> {
   if (inodes.length === 0) return { found: new Map(), problem: undefined };
   const end = performance.now() + TIMEOUT_MS;
   const { text, problem } = await ask(node, 'ncheck', [ROOT_INODE, ...inodes]);
-  const found = parseNcheck(text);
+  const found = pathsIn(text);
   for (const inode of inodes.slice(0, MOST)) {
     if (found.has(inode) || inodes.length === 1 || performance.now() > end) continue;
     const alone = await ask(node, 'ncheck', [ROOT_INODE, inode]);
-    const path = parseNcheck(alone.text).get(inode);
+    const path = pathsIn(alone.text).get(inode);
     if (path !== undefined) found.set(inode, path);
   }
   return { found, problem };
@@ -81,13 +79,12 @@ export function parseIcheck(text: Bytes): Map<number, number> {
   return found;
 }
 
-/** `Inode\tPathname` and lines like `32788\t/d/bash`; a directory's path ends in no slash, the root's is `//`. */
-export function parseNcheck(text: Bytes): Map<number, Bytes> {
+/** The first path of each inode. */
+export function pathsIn(text: Bytes): Map<number, Bytes> {
   const found = new Map<number, Bytes>();
   for (const line of text.split('\n')) {
-    const match = /^(\d+)\t(\/.*)$/s.exec(line);
-    const [inode, path] = [Number(match?.[1]), match?.[2]];
-    if (path !== undefined && !found.has(inode)) found.set(inode, path.replace(/^\/+/, '/'));
+    const named = parseNcheck(line);
+    if (named !== undefined && !found.has(named.inode)) found.set(named.inode, named.path);
   }
   return found;
 }

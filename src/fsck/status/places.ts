@@ -13,8 +13,9 @@ import { errnoOf, isDeviceErrno } from '../../system/errors.ts';
 import type { Root } from '../../system/root.ts';
 import { run } from '../../system/run.ts';
 import { filesystemOf, type MountedFilesystem } from '../filesystems.ts';
+import { ROOT_INODE } from '../ncheck.ts';
 import type { OwnedPaths, Owner } from '../owned-paths.ts';
-import { inodesOfBlocks, pathsOfInodes, ROOT_INODE } from './debugfs.ts';
+import { inodesOfBlocks, pathsOfInodes } from './debugfs.ts';
 
 /** For the look at all paths of packages: 100,000 take half a second; a failing disk can take seconds for each. */
 const SCAN_MS = 10_000;
