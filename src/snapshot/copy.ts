@@ -1,12 +1,47 @@
 /**
- * A store that is looked at where nothing may be written: of a root that is mounted read-only, or for a command that
- * promises to change nothing. A private copy is opened, and thrown away.
+ * A store that is looked at where nothing may be written: of a root that is mounted read-only, for an audit, or for a
+ * command that promises to change nothing. Not even what SQLite puts beside a database that it reads is: a private copy
+ * is opened, and thrown away.
  */
 import { constants, copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Root } from '../system/root.ts';
 import { openStore, STORE_FILE, type Store, storeDirectory } from './store.ts';
+
+/**
+ * Copies a store's database, and its log where it has one, into a directory of its own, which is for the caller to take
+ * away.
+ *
+ * @returns the directory; undefined where none can be made
+ * @throws the error of the call that failed; nothing is left then
+ */
+export function copyStore(directory: string): string | undefined {
+  const copy = privateDirectory();
+  if (copy === undefined) return undefined;
+  try {
+    for (const suffix of ['', '-wal']) {
+      const from = join(directory, STORE_FILE + suffix);
+      if (existsSync(from)) copyFileSync(from, join(copy, STORE_FILE + suffix), constants.COPYFILE_FICLONE);
+    }
+    return copy;
+  } catch (error) {
+    rmSync(copy, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** A directory for the copy, in memory where nothing else can be written to. */
+function privateDirectory(): string | undefined {
+  for (const directory of [tmpdir(), '/run', '/dev/shm']) {
+    try {
+      return mkdtempSync(join(directory, 'debmend-store-'));
+    } catch {
+      // The next one.
+    }
+  }
+  return undefined;
+}
 
 /**
  * Does work with a copy of a root's store; with undefined where there is none, or where it cannot be read: what it
@@ -24,14 +59,9 @@ export async function withStoreCopy<T>(
   let store: Store | undefined;
   try {
     try {
-      const from = join(directory ?? storeDirectory(root), STORE_FILE);
-      if (existsSync(from)) {
-        copy = mkdtempSync(join(tmpdir(), 'debmend-store-'));
-        for (const suffix of ['', '-wal'])
-          if (existsSync(from + suffix))
-            copyFileSync(from + suffix, join(copy, STORE_FILE + suffix), constants.COPYFILE_FICLONE);
-        store = await openStore(root, { directory: copy });
-      }
+      const from = directory ?? storeDirectory(root);
+      if (existsSync(join(from, STORE_FILE))) copy = copyStore(from);
+      if (copy !== undefined) store = await openStore(root, { directory: copy });
     } catch {
       store = undefined; // no rights, no room, or damage, which the audit tells of
     }

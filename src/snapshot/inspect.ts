@@ -1,13 +1,10 @@
-/**
- * Looking at a store without writing to it: an audit never writes, not even what SQLite puts beside a database that it
- * reads. So a private copy is opened, and thrown away.
- */
-import { constants, copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+/** Looking at a store without writing to it, which an audit never does. */
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Transaction } from '../model/transaction.ts';
 import { errnoOf, messageOf } from '../system/errors.ts';
 import type { Root } from '../system/root.ts';
+import { copyStore } from './copy.ts';
 import { type SetAside, STORE_FILE, storeDirectory } from './store.ts';
 import { readJournals } from './transaction/record.ts';
 import { isAlive } from './transaction/session.ts';
@@ -54,21 +51,16 @@ type Outcome =
   | { kind: 'read'; setAside: SetAside | undefined; unfinished: Transaction[] };
 
 async function inspectCopy(directory: string): Promise<Outcome> {
-  const from = join(directory, STORE_FILE);
   try {
-    if (!existsSync(from)) {
+    if (!existsSync(join(directory, STORE_FILE))) {
       const unfinished = unfinishedOf(await readJournals(directory));
       return unfinished.length === 0
         ? { kind: 'none' }
         : { kind: 'damaged', reason: 'the database is missing', unfinished };
     }
-    const copy = privateDirectory();
+    const copy = copyStore(directory);
     if (copy === undefined) return { kind: 'denied' };
     try {
-      for (const suffix of ['', '-wal']) {
-        if (!existsSync(from + suffix)) continue;
-        copyFileSync(from + suffix, join(copy, STORE_FILE + suffix), constants.COPYFILE_FICLONE);
-      }
       return await read(join(copy, STORE_FILE));
     } finally {
       rmSync(copy, { recursive: true, force: true });
@@ -83,18 +75,6 @@ async function inspectCopy(directory: string): Promise<Outcome> {
 
 /** Rights, and a disk that is full or read-only, as after an outage: none of them says that the store is damaged. */
 const NO_DAMAGE: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT']);
-
-/** A directory for the copy, in memory where nothing else can be written to. */
-function privateDirectory(): string | undefined {
-  for (const directory of [tmpdir(), '/run', '/dev/shm']) {
-    try {
-      return mkdtempSync(join(directory, 'debmend-store-'));
-    } catch {
-      // The next one.
-    }
-  }
-  return undefined;
-}
 
 /** @throws an error of SQLite when the file is damaged */
 async function read(file: string): Promise<Outcome> {
