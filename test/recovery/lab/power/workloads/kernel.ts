@@ -1,29 +1,19 @@
 /** A kernel, whose initramfs a program makes from what is installed: in no manifest, and nothing boots without it. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { denyServices, inRoot } from '../../../../lab/chroot.ts';
+import { inRoot } from '../../../../lab/chroot.ts';
 import type { Check, PowerWorkload } from '../workloads.ts';
-import { downloadArchives } from './archives.ts';
+import { freshInstallation } from './fresh.ts';
 
 /** The smallest of Debian's kernels, with the modules of virtual machines alone. */
 const PACKAGE = 'linux-image-cloud-amd64';
 
-export const kernel: PowerWorkload = {
+export const kernel: PowerWorkload = freshInstallation(PACKAGE, {
   name: 'kernel',
   what: 'apt-get install of a kernel, with its initramfs',
-  scene: {
-    name: 'kernel',
-    size: 3 * 1024 ** 3,
-    include: [],
-    prepare: async (directory, suite) => {
-      denyServices(directory);
-      await downloadArchives(directory, suite, [PACKAGE]);
-    },
-  },
-  command: ['apt-get', '-y', '--no-download', 'install', PACKAGE],
   afterSeconds: 4,
   check: checkBoot,
-};
+});
 
 async function checkBoot(directory: string): Promise<Check> {
   const boot = join(directory, 'boot');

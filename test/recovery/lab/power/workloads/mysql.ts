@@ -1,28 +1,18 @@
 /** The incident that debmend was made for: MySQL being installed, which on Debian is MariaDB. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { denyServices, inRoot } from '../../../../lab/chroot.ts';
+import { inRoot } from '../../../../lab/chroot.ts';
 import type { Check, PowerWorkload } from '../workloads.ts';
-import { downloadArchives } from './archives.ts';
+import { freshInstallation } from './fresh.ts';
 
 const PACKAGE = 'default-mysql-server';
 
-export const mysql: PowerWorkload = {
+export const mysql: PowerWorkload = freshInstallation(PACKAGE, {
   name: 'mysql',
   what: 'apt-get install default-mysql-server, 105 packages',
-  scene: {
-    name: 'mysql',
-    size: 3 * 1024 ** 3,
-    include: [],
-    prepare: async (directory, suite) => {
-      denyServices(directory);
-      await downloadArchives(directory, suite, [PACKAGE]);
-    },
-  },
-  command: ['apt-get', '-y', '--no-download', 'install', PACKAGE],
   afterSeconds: 7,
   check: checkMariadb,
-};
+});
 
 /** Starts the server as its unit does, with a socket alone, asks it, checks all of its own tables, and ends it. */
 const CHECK = `
