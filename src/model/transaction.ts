@@ -85,7 +85,9 @@ export const transactionSchema = z
       .describe(
         'interrupted: it changed something and never ended; abandoned: it ended without changing anything',
       ),
-    origin: z.enum(['apt', 'dpkg', 'watch']),
+    origin: z
+      .enum(['apt', 'dpkg', 'watch', 'rebuilt'])
+      .describe('rebuilt: the disk lost what was written of it, and the kept archives alone tell of it'),
     startedAt: z.iso.datetime(),
     endedAt: z.iso.datetime().optional(),
     boot: z.string().optional().describe('boot id of the kernel; absent where /proc is not mounted'),

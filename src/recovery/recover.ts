@@ -18,7 +18,6 @@ import { type LeftAlone, PHASES, type Recovery, type Step } from '../model/recov
 import type { Transaction } from '../model/transaction.ts';
 import type { ScanProgress } from '../scan/scan.ts';
 import type { Store } from '../snapshot/store.ts';
-import { isRebuilt } from '../snapshot/transaction/rebuild.ts';
 import { listTransactions } from '../snapshot/transaction/record.ts';
 import { sealTransaction } from '../snapshot/transaction/seal.ts';
 import { DebmendError, messageOf } from '../system/errors.ts';
@@ -242,13 +241,13 @@ class Recoverer {
     for (const transaction of interruptedTransactions(store)) {
       // What was not done once more is suspect, whatever dpkg's records say of it.
       // Of one whose record was lost with all that it brought there is nothing to do, and much to tell.
-      const isBlank =
-        isRebuilt(transaction) && transaction.runs.every(({ packages }) => packages.length === 0);
+      const isRebuilt = transaction.origin === 'rebuilt';
+      const isBlank = isRebuilt && transaction.runs.every(({ packages }) => packages.length === 0);
       const takenBack = isBlank ? false : this.#redone.get(transaction.id);
       if (takenBack === undefined || (!takenBack && !hasEnded(transaction, after))) continue;
       await sealTransaction(store, root, config, transaction, 'recovery');
       this.#ended.set(transaction.id, takenBack ? 'taken-back' : 'finished');
-      if (isRebuilt(transaction)) this.#unsure.push(...unsureOf(transaction));
+      if (isRebuilt) this.#unsure.push(...unsureOf(transaction));
       sealed = true;
     }
     return sealed;

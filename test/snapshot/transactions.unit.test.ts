@@ -229,9 +229,8 @@ describe('a transaction that nobody ended', () => {
   it('is abandoned when its process is gone and nothing was changed', async () => {
     const root = freshRoot();
     const store = await storeOf(root);
-    const { id } = await begin(root, store);
-    const open = findTransaction(store, id);
-    if (open === undefined) throw new Error('no transaction');
+    const open = await begin(root, store);
+    const { id } = open;
     putTransaction(store, { ...open, session: { ...open.session, startTicks: 1 } });
     expect(settleTransactions(store, new Root(root.directory))).toMatchObject([{ id, state: 'abandoned' }]);
     expect(transactionFiles(root, id)).toEqual(['intent.json']);
@@ -240,9 +239,8 @@ describe('a transaction that nobody ended', () => {
   it('is not taken for unchanged when dpkg was killed at its first note', async () => {
     const root = freshRoot();
     const store = await storeOf(root);
-    const { id } = await begin(root, store);
-    const open = findTransaction(store, id);
-    if (open === undefined) throw new Error('no transaction');
+    const open = await begin(root, store);
+    const { id } = open;
     putTransaction(store, { ...open, session: { ...open.session, startTicks: 1 } });
     root.write('/var/lib/dpkg/updates/tmp.i', '');
     expect(settleTransactions(store, new Root(root.directory))).toMatchObject([{ id, state: 'interrupted' }]);
@@ -251,9 +249,8 @@ describe('a transaction that nobody ended', () => {
   it('is interrupted when its front end says that it is over, and dpkg was killed', async () => {
     const root = freshRoot();
     const store = await storeOf(root);
-    const { id } = await begin(root, store);
-    const open = findTransaction(store, id);
-    if (open === undefined) throw new Error('no transaction');
+    const open = await begin(root, store);
+    const { id } = open;
     root.write('/var/lib/dpkg/updates/0000', 'Package: new\nStatus: install ok half-installed\n\n');
     const ended = await endTransaction(store, new Root(root.directory), DEFAULT_CONFIG, open, 'apt');
     expect(ended).toMatchObject({ id, state: 'interrupted', seal: { complete: false } });
@@ -272,9 +269,8 @@ describe('a transaction that nobody ended', () => {
   ])('that is over with $log is $state', async ({ log, state }) => {
     const root = freshRoot();
     const store = await storeOf(root);
-    const { id } = await begin(root, store);
-    const open = findTransaction(store, id);
-    if (open === undefined) throw new Error('no transaction');
+    const open = await begin(root, store);
+    const { id } = open;
     writeFileSync(statusLog(store, id), log);
     const ended = await endTransaction(store, new Root(root.directory), DEFAULT_CONFIG, open, 'apt');
     expect(ended).toMatchObject({ id, state, seal: { complete: false } });
@@ -283,9 +279,7 @@ describe('a transaction that nobody ended', () => {
   it('is not taken for unchanged when a record of another package changed', async () => {
     const root = freshRoot();
     const store = await storeOf(root);
-    const { id } = await begin(root, store);
-    const open = findTransaction(store, id);
-    if (open === undefined) throw new Error('no transaction');
+    const open = await begin(root, store);
     putTransaction(store, { ...open, session: { ...open.session, startTicks: 1 } });
     root.write(
       '/var/lib/dpkg/updates/0001',

@@ -5,7 +5,7 @@
  * apt runs another dpkg after it, which takes the notes away, so what was said counts too.
  */
 import type { Config } from '../../config/settings.ts';
-import { openAdmindir } from '../../dpkg/admindir.ts';
+import { type Admindir, openAdmindir } from '../../dpkg/admindir.ts';
 import { DEFAULT_ADMINDIR } from '../../dpkg/database.ts';
 import type { Seal, Transaction } from '../../model/transaction.ts';
 import type { Root } from '../../system/root.ts';
@@ -27,17 +27,19 @@ export async function endTransaction(
   open: Transaction,
   by: Seal['by'],
 ): Promise<Transaction> {
+  const admindir = openAdmindir(root, DEFAULT_ADMINDIR);
   // The agent's lines are those of dpkg's log, which tells of no failure (lib/dpkg/log.c, log_message).
-  if (leftNotes(root) || (by !== 'watch' && brokeOff(store, root, open))) return settle(store, root, open);
+  if (leftNotes(admindir) || (by !== 'watch' && brokeOff(store, admindir, open)))
+    return settle(store, root, open);
   return (await sealTransaction(store, root, config, open, by)).transaction;
 }
 
-function brokeOff(store: Store, root: Root, open: Transaction): boolean {
+function brokeOff(store: Store, admindir: Admindir, open: Transaction): boolean {
   const { steps } = readSteps(statusLog(store, open.id));
   const last = steps.at(-1);
   if (last === undefined || last.startsWith('error ')) return false;
   if (isAmidPurge(steps)) return true;
-  const missed = missedPackages(open, recordsNow(openAdmindir(root, DEFAULT_ADMINDIR)));
+  const missed = missedPackages(open, recordsNow(admindir));
   if (missed.length === 0) return false;
   // After the failure of one package dpkg goes on with others, and comes to an end with each.
   return isAtWork(last) || !steps.some((step) => step.startsWith('error '));

@@ -4,22 +4,22 @@
  * still known, because the kept archives are links to what was on disk before; what was going to be removed is not, and
  * neither is the command.
  */
-import { existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { readControlArchive } from '../../dpkg/control-archive.ts';
 import { parseArchiveName } from '../../dpkg/deb.ts';
 import { bytesToText, pathToText } from '../../model/path-text.ts';
-import { type IntendedPackageRecord, type Transaction, transactionSchema } from '../../model/transaction.ts';
+import type { IntendedPackageRecord, Transaction } from '../../model/transaction.ts';
 import { bytesFromText } from '../../system/bytes.ts';
-import { messageOf } from '../../system/errors.ts';
+import { errnoOf, messageOf } from '../../system/errors.ts';
 import { hashRegularFile } from '../../system/hash-file.ts';
 import type { Store } from '../store.ts';
 import {
-  findTransaction,
   INTENT,
   putTransaction,
   TRANSACTIONS,
   transactionDirectory,
+  transactionStates,
   writeJournal,
 } from './record.ts';
 
@@ -38,8 +38,9 @@ const DAMAGED = `${INTENT}.damaged`;
  */
 export async function rebuildIntents(store: Store): Promise<number> {
   let rebuilt = 0;
+  const known = transactionStates(store);
   for (const id of namesIn(store.file(TRANSACTIONS))) {
-    if (findTransaction(store, id) !== undefined) continue;
+    if (known.has(id)) continue;
     const directory = transactionDirectory(store, id);
     const startedAt = startOf(id);
     if (startedAt === undefined || !isDamaged(join(directory, INTENT))) continue;
@@ -49,7 +50,7 @@ export async function rebuildIntents(store: Store): Promise<number> {
     const transaction: Transaction = {
       id,
       state: 'interrupted',
-      origin: 'watch',
+      origin: 'rebuilt',
       startedAt,
       session: { command: [] },
       runs: [{ at: startedAt, source: 'watch', command: [], complete: false, packages }],
@@ -59,19 +60,6 @@ export async function rebuildIntents(store: Store): Promise<number> {
     rebuilt += 1;
   }
   return rebuilt;
-}
-
-/**
- * Whether a transaction is one that was brought back like this: its packages can come to their end, but nobody knows
- * whether they were asked for, and what was to be removed.
- */
-export function isRebuilt({ origin, session, runs }: Transaction): boolean {
-  return (
-    origin === 'watch' &&
-    session.pid === undefined &&
-    session.command.length === 0 &&
-    runs.every(({ complete, command }) => !complete && command.length === 0)
-  );
 }
 
 function namesIn(directory: string): string[] {
@@ -90,10 +78,17 @@ function startOf(id: string): string | undefined {
   return Number.isNaN(at.getTime()) ? undefined : at.toISOString();
 }
 
+/** One that another version of debmend wrote is none, though it may say what this one does not know. */
 function isDamaged(file: string): boolean {
-  if (!existsSync(file)) return false;
+  let text: string;
   try {
-    return !transactionSchema.safeParse(JSON.parse(readFileSync(file, 'utf8'))).success;
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    return errnoOf(error) === 'EIO';
+  }
+  try {
+    JSON.parse(text);
+    return false;
   } catch {
     return true;
   }

@@ -72,6 +72,12 @@ export function findTransaction(store: Store, id: string): Transaction | undefin
   return typeof text === 'string' ? (JSON.parse(text) as Transaction) : undefined;
 }
 
+/** The state of every transaction, by its name: what their documents need not be read for. */
+export function transactionStates(store: Store): Map<string, Transaction['state']> {
+  const rows = store.db.prepare('SELECT id, state FROM trans').all() as Pick<Transaction, 'id' | 'state'>[];
+  return new Map(rows.map(({ id, state }) => [id, state]));
+}
+
 /** All transactions in some states, the oldest first; without states all. */
 export function listTransactions(store: Store, ...states: Transaction['state'][]): Transaction[] {
   const marks = states.map(() => '?').join(', ');
@@ -122,7 +128,8 @@ export async function readJournals(
  * @returns how many
  */
 export async function restoreTransactions(store: Store): Promise<number> {
-  const isBehind = (id: string) => (findTransaction(store, id)?.state ?? 'open') === 'open';
+  const states = transactionStates(store);
+  const isBehind = (id: string) => (states.get(id) ?? 'open') === 'open';
   const ahead = (await readJournals(store.directory, isBehind)).flatMap((found): Transaction[] => {
     const known = findTransaction(store, found.id);
     // The file is written after the row, so it never says less; a state that only it has is no loss.

@@ -3,7 +3,7 @@
  * was abandoned (a person said no, another hook refused). One that changed something is interrupted, and stays so until
  * a recovery, or a later transaction, brings its packages to where they were meant to come.
  */
-import { openAdmindir } from '../../dpkg/admindir.ts';
+import { type Admindir, openAdmindir } from '../../dpkg/admindir.ts';
 import { DEFAULT_ADMINDIR } from '../../dpkg/database.ts';
 import type { Transaction } from '../../model/transaction.ts';
 import type { Root } from '../../system/root.ts';
@@ -24,8 +24,8 @@ export function settleTransactions(store: Store, root: Root): Transaction[] {
  * Whether a dpkg was killed here: one that ends leaves no note of its journal behind (lib/dpkg/dbmodify.c), not even
  * when it fails.
  */
-export function leftNotes(root: Root): boolean {
-  return openAdmindir(root, DEFAULT_ADMINDIR).names('updates').length > 0;
+export function leftNotes(admindir: Admindir): boolean {
+  return admindir.names('updates').length > 0;
 }
 
 /** Records what became of a transaction that nobody is going to seal. */
@@ -40,7 +40,7 @@ export function settle(store: Store, root: Root, open: Transaction): Transaction
     before !== undefined &&
     packages.length === 0 &&
     steps.length === 0 &&
-    !leftNotes(root) &&
+    !leftNotes(admindir) &&
     open.boot === store.boot;
   const at = new Date().toISOString();
   const settled: Transaction = {
