@@ -259,7 +259,6 @@ describe('a transaction that nobody ended', () => {
   it.each([
     { log: 'status: hello: half-configured\n', state: 'interrupted' },
     { log: 'processing: upgrade: hello\n', state: 'interrupted' },
-    { log: 'processing: purge: old\nstatus: old: config-files\n', state: 'interrupted' },
     { log: 'status: hello: unpacked\n', state: 'interrupted' },
     { log: 'status: hello: half-configured\nstatus: hello : error : its postinst failed\n', state: 'sealed' },
     {
@@ -274,6 +273,26 @@ describe('a transaction that nobody ended', () => {
     writeFileSync(statusLog(store, id), log);
     const ended = await endTransaction(store, new Root(root.directory), DEFAULT_CONFIG, open, 'apt');
     expect(ended).toMatchObject({ id, state, seal: { complete: false } });
+  });
+
+  it.each([
+    { log: 'processing: purge: hello\nstatus: hello: config-files\n', state: 'interrupted' },
+    // a removal alone ends there
+    { log: 'processing: remove: hello\nstatus: hello: config-files\n', state: 'sealed' },
+  ])('that left the configuration with $log is $state', async ({ log, state }) => {
+    const root = freshRoot();
+    const store = await storeOf(root);
+    const open = await begin(root, store, [hello({ action: 'remove' })]);
+    const status = readFileSync(root.at('/var/lib/dpkg/status'), 'utf8');
+    const removed = status.replace(
+      /(Package: hello\n(?:.+\n)*?Status: )install ok installed/,
+      '$1deinstall ok config-files',
+    );
+    expect(removed).not.toBe(status);
+    root.write('/var/lib/dpkg/status', removed);
+    writeFileSync(statusLog(store, open.id), log);
+    const ended = await endTransaction(store, new Root(root.directory), DEFAULT_CONFIG, open, 'apt');
+    expect(ended).toMatchObject({ state, seal: { missed: [] } });
   });
 
   it('is not taken for unchanged when a record of another package changed', async () => {
