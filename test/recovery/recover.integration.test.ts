@@ -246,6 +246,39 @@ rootDescribe('a recovery', () => {
     }
   });
 
+  rootTest(
+    'I11: is never done with an installation whose record the disk lost, and says so once',
+    async () => {
+      const { workload, overlay, directory } = await cut('postinst-amid-state');
+      try {
+        const store = join(directory, 'var/lib/debmend');
+        for (const name of readdirSync(store)) if (name.startsWith('state.db')) rmSync(join(store, name));
+        const [id = ''] = readdirSync(join(store, 'transactions'));
+        const damaged = Buffer.alloc(4096);
+        writeFileSync(join(store, 'transactions', id, 'intent.json'), damaged);
+        const boot = randomUUID();
+        const ended = await debmendRecovery(directory, { workload, boot });
+        expect(ended, ended.stderr).toMatchObject({ code: 1 });
+        const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
+        expect(recovery).toMatchObject({ outcome: 'incomplete', transaction: { id, end: 'finished' } });
+        expect(recovery?.unmended.map(({ package: name }) => name)).toEqual(
+          expect.arrayContaining(['lab-lib', 'lab-core', 'lab-extra']),
+        );
+        // Its packages came to their end from the kept archives alone, and what could not be read is still there.
+        const shown = await inRoot(directory, ['dpkg-query', '-W', 'lab-core', 'lab-extra', 'lab-lib']);
+        expect(shown.stdout).toMatch(/^lab-core\t2\.0\nlab-extra\t2\.0\nlab-lib:\w+\t2\.0\n$/);
+        expect((await inRoot(directory, ['dpkg', '--audit'])).stdout).toBe('');
+        expect(readFileSync(join(store, 'transactions', id, 'intent.json.damaged')).equals(damaged)).toBe(
+          true,
+        );
+        const again = await debmendRecovery(directory, { workload, boot });
+        expect(again, again.stdout + again.stderr).toMatchObject({ code: 0 });
+      } finally {
+        overlay.remove();
+      }
+    },
+  );
+
   rootTest('I6: uses no kept archive that is not what was kept', async () => {
     const { workload, overlay, directory, base } = await cut('postinst-amid-state');
     try {
