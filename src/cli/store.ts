@@ -24,16 +24,16 @@ export async function withStore<T>(
     const rebuilt = await rebuildIntents(store);
     if (store.setAside !== undefined) {
       process.stderr.write(
-        `debmend: the store was damaged (${store.setAside.reason}) and is set aside as ${store.setAside.file}; ${restored} transactions were brought back, the snapshots begin anew\n`,
+        `debmend: the store was damaged (${store.setAside.reason}) and is set aside as ${store.setAside.file}; transactions brought back: ${restored}; the snapshots begin anew\n`,
       );
     } else if (restored > 0) {
       process.stderr.write(
-        `debmend: the disk had lost ${restored} transactions that the store had synced; they were brought back from their files\n`,
+        `debmend: the disk had lost what the store had synced; transactions brought back from their files: ${restored}\n`,
       );
     }
     if (rebuilt > 0) {
       process.stderr.write(
-        `debmend: what ${rebuilt} installations were going to do was damaged on the disk; the packages are known from the kept archives, removals and the command are not\n`,
+        `debmend: the disk damaged the records of installations (${rebuilt}): their packages are known from the kept archives, removals and the command are not\n`,
       );
     }
     settleTransactions(store, root);
