@@ -1,5 +1,6 @@
 /** `debmend fsck run` and `debmend fsck return`: parse, call, render. */
 import { join } from 'node:path';
+import { whileLocked } from '../dpkg/locked.ts';
 import type { FilesystemType, RepairHow } from '../fsck/run.ts';
 import type { FsckRun } from '../model/fsck-run.ts';
 import type { LostFound } from '../model/lost-found.ts';
@@ -14,7 +15,7 @@ import { Root } from '../system/root.ts';
 import { EXIT } from './exit-codes.ts';
 import { interruptible } from './interruption.ts';
 import { openRoot } from './root.ts';
-import { runStore, whileLocked } from './runs.ts';
+import { runStore } from './runs.ts';
 import { withStore } from './store.ts';
 
 interface RunArguments {

@@ -1,4 +1,5 @@
 /** `debmend fsck schedule`: parse, call, render. */
+import { whileLocked } from '../dpkg/locked.ts';
 import { listFilesystems, type MountedFilesystem } from '../fsck/filesystems.ts';
 import {
   askForChecks,
@@ -11,7 +12,6 @@ import {
   type Settled,
   settleAtStart,
   type Wanted,
-  whileLocked,
 } from '../fsck/schedule.ts';
 import type { CheckStep } from '../model/requested-check.ts';
 import { cancelStep, checkStep, requestLines, stepLines } from '../report/checks.ts';
@@ -56,7 +56,7 @@ async function ask(
   const wanted = wantedOf(listFilesystems(context.root), mounts, args.all === true);
   const plan = planChecks(context, wanted);
   if (args.dryRun !== true && plan.some(({ kind }) => kind === 'ask'))
-    await whileLocked(context, 0, () => askForChecks(context, plan));
+    await whileLocked(context.root, () => askForChecks(context, plan));
   return plan.map(checkStep);
 }
 
@@ -70,7 +70,7 @@ async function cancel(
     if (!plan.some(({ check }) => check.mountPoint === mount)) throw neverAsked(mount);
   const possible = plan.filter(({ refused }) => refused === undefined);
   if (args.dryRun !== true && possible.length > 0)
-    await whileLocked(context, 0, () => cancelChecks(context, possible));
+    await whileLocked(context.root, () => cancelChecks(context, possible));
   return plan.map(cancelStep);
 }
 

@@ -1,5 +1,6 @@
 /** `debmend quarantine`: parse, call, render. */
 
+import { whileLocked } from '../dpkg/locked.ts';
 import { pathForTerminal } from '../model/path-text.ts';
 import type { Quarantine } from '../model/run.ts';
 import {
@@ -15,7 +16,7 @@ import { purgePage, quarantinePage, quarantineTable } from '../report/run.ts';
 import type { Root } from '../system/root.ts';
 import { EXIT } from './exit-codes.ts';
 import { openRoot } from './root.ts';
-import { runStore, whileLocked } from './runs.ts';
+import { runStore } from './runs.ts';
 
 interface Common {
   readonly root: string;

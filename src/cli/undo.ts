@@ -1,10 +1,12 @@
 /** `debmend undo`: parse, call, render. */
+
+import { whileLocked } from '../dpkg/locked.ts';
 import { undoRun } from '../recovery/actions.ts';
 import { inventory } from '../report/inventory.ts';
 import { undoPage } from '../report/run.ts';
 import { EXIT } from './exit-codes.ts';
 import { openRoot } from './root.ts';
-import { runStore, whileLocked } from './runs.ts';
+import { runStore } from './runs.ts';
 
 interface Options {
   readonly root: string;

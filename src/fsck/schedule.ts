@@ -10,9 +10,9 @@ export {
   refusal,
   type Wanted,
 } from './schedule/ask.ts';
+export { settleAtStart } from './schedule/at-start.ts';
 export { cancelChecks, type PlannedCancel, planCancel } from './schedule/cancel.ts';
 export { checkFindings } from './schedule/findings.ts';
 export type { ShownCommand } from './schedule/grub.ts';
-export { settleAtStart, whileLocked } from './schedule/locked.ts';
 export { lacksJournal, ownReasons } from './schedule/reasons.ts';
 export { type Settled, settleChecks } from './schedule/settle.ts';

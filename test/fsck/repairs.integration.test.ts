@@ -75,7 +75,7 @@ const LOST = ['/lost+found'];
 
 describe('ext4', () => {
   diskTest(
-    'a directory is lost: its files go to lost+found and return; all of it can be taken back',
+    'I1: a directory is lost: its files go to lost+found and return; all of it can be taken back',
     async () => {
       const one = newLab();
       const image = ext4Image(one);
@@ -161,7 +161,7 @@ describe('xfs', () => {
 });
 
 describe('vfat', () => {
-  diskTest('is repaired, and a copy of all of it is the way back', async () => {
+  diskTest('I1: is repaired, and a copy of all of it is the way back', async () => {
     const one = newLab();
     const path = '/EFI/debian/grubx64.efi';
     const image = vfatImage(one, { [path]: Buffer.alloc(50_000, 'loader') });

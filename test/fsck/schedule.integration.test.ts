@@ -101,7 +101,7 @@ diskTest('a scheduled check is made at the next boot, once, and the settings are
   expect(document().checks.asked).toEqual(asked);
 });
 
-diskTest('it survives a power cut, and the replay of the journal after it', () => {
+diskTest('I4: it survives a power cut, and the replay of the journal after it', () => {
   const { disk, schedule, document, superblock } = rig();
   tuned(disk);
   expect(schedule('/').code).toBe(0);
@@ -153,7 +153,7 @@ diskTest('without mount points only what recorded errors is asked for, and why',
   expect(check?.reasons).toEqual(['the kernel recorded 3 errors in it']);
 });
 
-diskTest('what a power cut left between the intention and the asking is asked again', () => {
+diskTest('I4: what a power cut left between the intention and the asking is asked again', () => {
   const { disk, store, schedule, superblock, document } = rig();
   tuned(disk, '-c', '40');
   schedule('/');
@@ -171,7 +171,7 @@ diskTest('what a power cut left between the intention and the asking is asked ag
   expect(superblock().maxMountCount).toBe(40);
 });
 
-diskTest('a damaged record is set aside, and said', () => {
+diskTest('I8, I1: a damaged record is set aside, and said', () => {
   const { store, schedule } = rig();
   const file = join(store, 'fsck-scheduled.json');
   schedule('/');

@@ -20,9 +20,11 @@ import type { LostFound } from '../../src/model/lost-found.ts';
 import { proposeReturns, returnLost } from '../../src/recovery/lost-found.ts';
 import { createFullSnapshot } from '../../src/snapshot/create.ts';
 import { openStore, type Store } from '../../src/snapshot/store.ts';
+import { holdLocks } from '../../src/system/hold-locks.ts';
 import { Root } from '../../src/system/root.ts';
 import { debmend } from '../cli/debmend.ts';
 import { HELLO, type TinyPackage, type TinyRoot, tinyRoot } from '../cli/tiny-root.ts';
+import { rootTest } from '../lab/roots.ts';
 import { census } from './rig.ts';
 
 const TWINS: TinyPackage = {
@@ -190,7 +192,7 @@ describe('by manifests', () => {
     ]);
   });
 
-  it('never goes over something else; over what is damaged, which is kept', async () => {
+  it('I2: never goes over something else; over what is damaged, which is kept', async () => {
     const { tiny, lose, look, apply } = scene();
     lose('/usr/bin/hello');
     tiny.write('/usr/bin/hello', '#!/bin/sh\nsomebody wrote this\n');
@@ -209,7 +211,7 @@ describe('by manifests', () => {
     });
   });
 
-  it('a conffile is not put over the administrator’s own', async () => {
+  it('I3: a conffile is not put over the administrator’s own', async () => {
     const { tiny, lose, look } = scene();
     lose('/etc/hello.conf');
     tiny.write('/etc/hello.conf', 'greeting = mine\n');
@@ -290,6 +292,21 @@ describe('with snapshots', () => {
 });
 
 describe('debmend fsck return', () => {
+  rootTest('I5: touches nothing while another dpkg is at work', async () => {
+    const { tiny, lose } = scene();
+    const name = lose('/usr/bin/hello');
+    const locks = await holdLocks(tiny.at('/var/lib/dpkg'), 0);
+    try {
+      const done = debmend(['fsck', 'return', '--root', tiny.directory, '--apply']);
+      expect(done, done.stderr).toMatchObject({ code: 4 });
+      expect(locks.held()).toBe(true);
+    } finally {
+      locks.release();
+    }
+    expect(existsSync(tiny.at('/usr/bin/hello'))).toBe(false);
+    expect(readdirSync(tiny.at('/lost+found'))).toEqual([name.slice('/lost+found/'.length)]);
+  });
+
   it('says what it would do, does it with --apply, and undo takes it back', () => {
     const { tiny, lose } = scene();
     const name = lose('/usr/bin/hello');
