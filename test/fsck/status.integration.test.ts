@@ -248,9 +248,13 @@ diskTest('a real Debian: /bin/bash is found by its place, and its package named'
 
 // XFS: three kinds of damage. It keeps no account of its own: what the kernel said of it is known.
 
-/** A directory whose inodes lie apart from all others: damage to one inode is damage to its whole chunk of 64. */
+/**
+ * Files beside the one that is going to be damaged: XFS puts an inode near its directory's, damage to one is damage to its
+ * whole chunk of 64, and where dpkg's own directories are in that, nobody's packages can be named.
+ */
 function withNeighbours(disk: Disk): void {
-  for (let n = 0; n < 200; n += 1) writeFileSync(join(disk.directory, `srv-${n}`), `${n}\n`);
+  for (let n = 0; n < 200; n += 1)
+    writeFileSync(join(disk.directory, `usr/share/hello/neighbour-${n}`), `${n}\n`);
 }
 
 for (const [how, field] of [
