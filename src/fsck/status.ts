@@ -7,6 +7,7 @@
  *                                 kernel log, this boot's check ──────────────────────────┼──► faults ──► places ──► findings
  *                                 btrfs device stats ─────────────────────────────────────┘
  */
+import { uptime } from 'node:os';
 import type { Filesystem } from '../model/filesystem.ts';
 import type { Finding } from '../model/finding.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
@@ -24,6 +25,7 @@ import { readExt } from './status/ext4.ts';
 import { locateFaults, MOST_ERRORS } from './status/faults.ts';
 import { filesystemFindings } from './status/findings.ts';
 import { concerns, type KernelFaults, readKernelFaults } from './status/kernel.ts';
+import { isSince } from './status/kernel-errors.ts';
 import { readSpace } from './status/space.ts';
 import { judge } from './status/state.ts';
 import { weakOptions } from './status/weak-options.ts';
@@ -154,7 +156,10 @@ async function examine(mounted: MountedFilesystem, context: Context): Promise<Ex
   const bootCheck = context.checks.of(mounted, ext.superblock?.label);
   const stats = mounted.type === 'btrfs' ? await deviceStats(mounted) : undefined;
   if (typeof stats === 'string') unread.push(stats);
-  const kernelFaults = context.kernel.faults.filter((fault) => concerns(fault, mounted));
+  const booted = Date.now() / 1000 - uptime();
+  const kernelFaults = context.kernel.faults.filter(
+    (fault) => concerns(fault, mounted) && isSince(fault, ext.superblock?.lastMount, booted),
+  );
   const located = await locateFaults(mounted, { ...context, ext, kernel: kernelFaults, answer });
   unread.push(...located.unread);
   const weak = weakOptions(mounted, ext.superblock);

@@ -4,7 +4,7 @@ import { judgeFsck, parseFsckRuns } from '../../src/fsck/fsck-log.ts';
 import { journalFsckRuns } from '../../src/fsck/status/boot-check.ts';
 import { parseDeviceStats } from '../../src/fsck/status/btrfs.ts';
 import { parseIcheck, pathsIn } from '../../src/fsck/status/debugfs.ts';
-import { kernelFaults, parseFault } from '../../src/fsck/status/kernel-errors.ts';
+import { isSince, kernelFaults, parseFault } from '../../src/fsck/status/kernel-errors.ts';
 import { weakOptions } from '../../src/fsck/status/weak-options.ts';
 
 const fault = (text: string) => parseFault({ uptime: 1, text });
@@ -108,6 +108,17 @@ describe('the kernel’s messages', () => {
     const faults = kernelFaults(texts.map((text, uptime) => ({ text, uptime })));
     // The second is of the disk, which has not become another one.
     expect(faults.map(({ uptime }) => uptime)).toEqual([1, 3]);
+  });
+
+  it.each([
+    { device: 'loop0', uptime: 9.5, lastMount: 1010, is: false },
+    { device: 'loop0', uptime: 10.5, lastMount: 1010, is: true },
+    { device: 'loop0', uptime: 9.5, lastMount: 0, is: true },
+    { device: 'loop0', uptime: undefined, lastMount: 1010, is: true },
+    // The clock may have been set since, and a disk is what it was.
+    { device: 'sda1', uptime: 9.5, lastMount: 1010, is: true },
+  ])('of $device at $uptime, mounted at $lastMount: $is', ({ device, uptime, lastMount, is }) => {
+    expect(isSince({ device, uptime, kind: 'damage', text: '' }, lastMount, 1000)).toBe(is);
   });
 
   it.each([

@@ -41,8 +41,10 @@ const SINGLE = ['-m', 'single', '-d', 'single'];
 const DATA = 'what a test wrote into a file of the package hello\n'.repeat(2000);
 
 const cleanups: (() => void)[] = [];
-afterEach(() => {
+afterEach(async () => {
   for (const one of cleanups.splice(0).reverse()) one();
+  // The next filesystem on this loop device is told from the last one by the second that it was mounted in.
+  await new Promise((resolve) => setTimeout(resolve, 1000 - (Date.now() % 1000)));
 });
 
 /** A disk that holds a root with the packages dpkg and hello. */

@@ -96,8 +96,9 @@ const MOUNTED = [
 ] as const;
 
 /**
- * What it says when a device becomes another one: a loop device that gets a file, a disk that is plugged in. ext4 says
- * less than it mounts when it mounts often (fs/ext4/super.c, ext4_mount_msg_ratelimit), and this is never left out.
+ * What it says when a device becomes another one: a loop device that gets a file, a disk that is plugged in. Both this and
+ * that ext4 was mounted it says less often than it happens (block/genhd.c, set_capacity_and_notify; fs/ext4/super.c,
+ * ext4_mount_msg_ratelimit), so that of a loop device the superblock's own time of the mount counts too (isSince).
  */
 const RENEWED = [
   /^(loop\d+): detected capacity change from 0 to/,
@@ -127,6 +128,22 @@ export function kernelFaults(messages: readonly KernelMessage[]): KernelFault[] 
     if (fault !== undefined) faults.push(fault);
   }
   return faults;
+}
+
+/**
+ * Whether a fault may be of the filesystem that a loop device holds now, and not of one before it. Of other devices that
+ * is never asked: they hold one filesystem, and a clock that was set since must not hide what went wrong on it.
+ *
+ * @param lastMount by the superblock, in whole seconds since 1970; 0 or undefined where it is not known
+ * @param booted when this boot began, in seconds since 1970
+ */
+export function isSince(
+  { device, uptime }: KernelFault,
+  lastMount: number | undefined,
+  booted: number,
+): boolean {
+  if (!lastMount || uptime === undefined || !/^loop\d+$/.test(device)) return true;
+  return Math.floor(booted + uptime) >= lastMount;
 }
 
 function firstMatch(patterns: readonly RegExp[], text: string): string | undefined {
