@@ -139,6 +139,8 @@ export interface Outcome {
   readonly state?: string;
   /** The point whose cut left the very same, and whose outcome this one is: what follows is decided by the disk alone. */
   readonly as?: string;
+  /** Of a recovery that was killed: the system call that never came back, as strace(1) has it. */
+  readonly call?: string;
   /** Exit code of the recovery; of the playbook's last command. */
   readonly code: number | undefined;
   readonly seconds: number;
@@ -181,6 +183,17 @@ export const playbook: Recovery = async (directory, after) => {
   const said = [configured, fixed, again].map(({ stderr }) => stderr).join('');
   return { ...again, stderr: said.slice(-64 * 1024) };
 };
+
+/** Of this directory. */
+const SOURCES = [
+  'packages.ts',
+  'states.ts',
+  'kills.ts',
+  'judge.ts',
+  'ignored.ts',
+  'nothing-lost.ts',
+  'records.ts',
+] as const;
 
 interface Prepared {
   readonly directory: string;
@@ -229,6 +242,16 @@ export class StatesLab {
     for (const root of this.#roots) root.remove();
   }
 
+  /** A hash of what an outcome depends on: debmend as it is installed, the packages, how they are cut and judged. */
+  sources(): string {
+    const hash = createHash('sha256');
+    for (const [path, { hash: content }] of this.#bases.installed.image.entries) {
+      if (path.startsWith('/usr/lib/debmend/dist/')) hash.update(`${path} ${content}\n`);
+    }
+    for (const name of SOURCES) hash.update(readFileSync(join(import.meta.dirname, name)));
+    return hash.digest('hex').slice(0, 16);
+  }
+
   base(workload: Pick<Workload, 'base'>): RootImage {
     return this.#bases[workload.base].image;
   }
@@ -275,18 +298,9 @@ export class StatesLab {
 
   async #count({ base, command }: Workload): Promise<Map<string, number>> {
     const overlay = overlayOver(this.#bases[base].directory);
-    const scratch = mkdtempSync(join(tmpdir(), 'debmend-states-'));
     try {
-      const log = join(scratch, 'calls');
-      const under = ['strace', '-qq', '-o', log, '-e', `trace=${CALLS.map((call) => `?${call}`).join(',')}`];
-      await mustInRoot(overlay.directory, command, { under, offline: true });
-      const counts = new Map<string, number>();
-      for (const [, call = ''] of readFileSync(log, 'latin1').matchAll(/^([a-z0-9_]+)\(/gm)) {
-        counts.set(call, (counts.get(call) ?? 0) + 1);
-      }
-      return counts;
+      return await countCalls(overlay.directory, command, CALLS, { offline: true });
     } finally {
-      rmSync(scratch, { recursive: true });
       overlay.remove();
     }
   }
@@ -450,17 +464,43 @@ export async function interrupt(
   return killed;
 }
 
+/** How often a program makes each call itself, in an uninterrupted run. @throws Error when it fails */
+export async function countCalls(
+  directory: string,
+  command: readonly string[],
+  calls: readonly string[],
+  options: InRootOptions,
+): Promise<Map<string, number>> {
+  const scratch = mkdtempSync(join(tmpdir(), 'debmend-calls-'));
+  try {
+    const log = join(scratch, 'calls');
+    // a kernel need not have them all
+    const under = ['strace', '-qq', '-o', log, '-e', `trace=${calls.map((call) => `?${call}`).join(',')}`];
+    await mustInRoot(directory, command, { ...options, under });
+    const counts = new Map<string, number>();
+    for (const [, call = ''] of readFileSync(log, 'latin1').matchAll(/^([a-z0-9_]+)\(/gm)) {
+      counts.set(call, (counts.get(call) ?? 0) + 1);
+    }
+    return counts;
+  } finally {
+    rmSync(scratch, { recursive: true });
+  }
+}
+
+/** strace(1) in front of a program: killed at a call of its own; those of its children do not count. */
+export function killedAt({ class: call, at }: Pick<Point, 'class' | 'at'>, log = '/dev/null'): string[] {
+  const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:signal=KILL:when=${at}`];
+  return ['strace', '-qq', '-y', '-o', log, ...inject];
+}
+
 function interruption(point: Pick<Point, 'class' | 'at'>, milliseconds: number): InRootOptions {
   switch (point.class) {
     case 'script':
       return { env: { LAB_CUT: point.at } };
     case 'time':
       return { timeout: Math.max(1, Math.round((milliseconds * Number(point.at)) / SHARES)) };
-    default: {
-      const trace = ['-e', `trace=${point.class}`];
-      const kill = ['-e', `inject=${point.class}:signal=KILL:when=${point.at}`];
-      return { under: ['strace', '-qq', '-o', '/dev/null', ...trace, ...kill] };
-    }
+    default:
+      return { under: killedAt(point) };
   }
 }
 
