@@ -344,6 +344,27 @@ rootDescribe('the proving ground', () => {
     }
   });
 
+  rootTest('the beginning of what a script writes again is not lost, and anything else is', async () => {
+    const workload = workloadNamed('upgrade');
+    const base = lab.base(workload);
+    const { expected } = await lab.uninterrupted(workload);
+    const [broken, ended] = [lab.overlay(workload), lab.overlay(workload)];
+    try {
+      await mustInRoot(ended.directory, workload.command, { offline: true });
+      const after = await readImage(ended.directory, base);
+      const index = join(broken.directory, 'var/lib/lab-extra/index');
+      const lost = async () =>
+        fatesOf(await readImage(broken.directory, base), after, { base, expected }).lost;
+      truncateSync(index, 9);
+      expect(await lost()).toEqual([]);
+      writeFileSync(index, 'somebody’s own');
+      expect(await lost()).toEqual([expect.stringMatching(/^\/var\/lib\/lab-extra\/index: /)]);
+    } finally {
+      broken.remove();
+      ended.remove();
+    }
+  });
+
   rootTest('what the standard playbook leaves behind is found', async () => {
     // Scripts that leave alone what is there: half of it stays, and nobody ever says so.
     const cut = async (workload: string, at: string) =>

@@ -1,5 +1,5 @@
 /**
- * I1 and issue 4's "nothing lost", where there is most to lose: a half-made state directory with what somebody put in
+ * I1 and a recovery's "nothing lost", where there is most to lose: a half-made state directory with what somebody put in
  * there, partial files under dpkg's temporary names, files of an administrator's in directories of packages.
  */
 import { randomUUID } from 'node:crypto';

@@ -7,13 +7,17 @@
  *                  that a manifest names: such bytes are in a .deb, and nobody's only copy;
  *   transacted     what it was before the transaction, and now what an uninterrupted run makes of it;
  *   wrecked        emptied, or NULs at its end, as neither version of before and after is, because the cut took content
- *                  that nobody had synced; the script that wrote it has written it again, as in an uninterrupted run;
+ *                  that nobody had synced; now it is as in an uninterrupted run, or as it was before all;
+ *   continued      the beginning of what stands in its place, as in an uninterrupted run: the cut took the rest, or came
+ *                  before it was written, and the script that writes it has written it again;
  *   ordinary       one of the few files that programs rewrite as a matter of course (ORDINARY), each with its reason.
  *
  * All else is lost.
  */
+import { createHash } from 'node:crypto';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { pathToText } from '../../../src/model/path-text.ts';
-import type { Bytes } from '../../../src/system/bytes.ts';
+import { type Bytes, bytesFromText, fsPath } from '../../../src/system/bytes.ts';
 import { leniencyFor } from './ignored.ts';
 import type { Entry, RootImage } from './image.ts';
 
@@ -23,6 +27,7 @@ export type Fate =
   | 'of a manifest'
   | 'transacted'
   | 'wrecked'
+  | 'continued'
   | 'ordinary'
   | 'lost';
 
@@ -77,7 +82,7 @@ export interface Knowledge {
   readonly expected: RootImage;
 }
 
-/** @param before when the recovery began @param after when it had ended */
+/** @param before when the recovery began @param after when it had ended; its directory still has what it had */
 export function fatesOf(before: RootImage, after: RootImage, { base, expected }: Knowledge): Fates {
   const counts: Record<Fate, number> = {
     'in place': 0,
@@ -85,6 +90,7 @@ export function fatesOf(before: RootImage, after: RootImage, { base, expected }:
     'of a manifest': 0,
     transacted: 0,
     wrecked: 0,
+    continued: 0,
     ordinary: 0,
     lost: 0,
   };
@@ -109,9 +115,12 @@ export function fatesOf(before: RootImage, after: RootImage, { base, expected }:
       }
       const once = base.entries.get(path);
       if (once !== undefined && sameContent(once, entry) && sameEntry(wanted, now)) return 'transacted';
-      if (isWrecked(entry, [once, wanted]) && sameEntry(wanted, now)) return 'wrecked';
+      // An end is that of an uninterrupted run, or of one taken back.
+      const isAnEnd = [wanted, once].some((end) => sameEntry(end, now));
+      if (isWrecked(entry, [once, wanted]) && isAnEnd) return 'wrecked';
+      if (sameEntry(wanted, now) && isBeginningOf(entry, now, after.directory, path)) return 'continued';
       // A link has no MD5: as it was, or will be, under its own name or the temporary one that dpkg or its helper gives it.
-      if (entry.type === 'link' && sameEntry(wanted, now)) {
+      if (entry.type === 'link' && isAnEnd) {
         const plain = path.replace(/\.dpkg-(new|tmp|backup|remove)$/, '');
         const shipped = [base, expected].map((image) => image.entries.get(plain));
         if (shipped.some((one) => one !== undefined && sameContent(one, entry))) return 'of a manifest';
@@ -145,6 +154,22 @@ const sameEntry = (one: Entry | undefined, other: Entry | undefined): boolean =>
 function isWrecked(entry: Entry, others: readonly (Entry | undefined)[]): boolean {
   const looks = ({ type, size, endsInNul }: Entry) => type === 'file' && (size === 0 || endsInNul);
   return looks(entry) && others.every((other) => other === undefined || !looks(other));
+}
+
+/** Whether all that a file held is where it was, and more after it. */
+function isBeginningOf(entry: Entry, now: Entry | undefined, directory: string, path: Bytes): boolean {
+  if (entry.type !== 'file' || entry.size === 0) return false;
+  if (now?.type !== 'file' || now.size <= entry.size) return false;
+  const fd = openSync(fsPath(bytesFromText(directory) + path), 'r');
+  try {
+    const beginning = Buffer.alloc(entry.size);
+    return (
+      readSync(fd, beginning, 0, entry.size, 0) === entry.size &&
+      createHash('sha256').update(beginning).digest('hex') === entry.hash
+    );
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Everything in quarantine, on the store's filesystem and on others (docs/recovery.md). */
