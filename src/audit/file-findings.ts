@@ -63,7 +63,7 @@ export function judgeError(view: FileView, failed: FailedLook, verdict: FileVerd
   const broken = isDeviceErrno(errno);
   verdict.findings.push(
     finding({
-      ...about(note, path),
+      ...aboutFile(view, note, flags, path),
       code: 'file-unreadable',
       severity: broken ? 'critical' : 'error',
       message: broken
@@ -120,16 +120,17 @@ function judgeMissing(
     );
     return;
   }
-  const diverted =
-    (flags & Expect.diverted) !== 0 ? view.expectations.diversionOf(note.record, path)?.to : undefined;
+  const file = aboutFile(view, note, flags, path);
   const unsettled = UNSETTLED.has(note.record.state);
   verdict.findings.push(
     finding({
-      ...about(note, path),
+      ...file,
       code: 'file-missing',
       severity: note.record.vital ? 'critical' : 'error',
       message:
-        diverted === undefined ? 'it is missing' : `it is missing where a diversion put it, at ${diverted}`,
+        file.divertedTo === undefined
+          ? 'it is missing'
+          : `it is missing where a diversion put it, at ${file.divertedTo}`,
       knownBy,
       likelyOutage: unsettled,
       reason: unsettled
@@ -145,7 +146,7 @@ export function noteDiversion(view: FileView, expectation: Expectation, verdict:
   const diversion = view.expectations.diversionOf(note.record, expectation.path);
   verdict.findings.push(
     finding({
-      ...about(note, expectation.path),
+      ...aboutFile(view, note, expectation.flags, expectation.path),
       code: 'file-diverted',
       severity: 'info',
       message: `${diversion?.package === undefined ? 'a local diversion' : `a diversion of ${diversion.package}`} put it at ${diversion?.to ?? 'another name'}`,
@@ -181,7 +182,7 @@ export function judgeType(
   if (kind === Kind.unknown && !view.contentRead) return;
   verdict.findings.push(
     finding({
-      ...about(note, path),
+      ...aboutFile(view, note, flags, path),
       code: 'file-wrong-type',
       severity: (flags & Expect.conffile) !== 0 ? 'warning' : 'error',
       message: `${found} stands where ${expected} should be`,
@@ -229,7 +230,7 @@ export function judgeContent(
       : 'error';
   verdict.findings.push(
     finding({
-      ...about(note, path),
+      ...aboutFile(view, note, flags, path),
       code: DAMAGE_CODES[content.damage][conffile ? 'conffile' : 'file'],
       severity,
       message: changed && conffile ? 'the conffile was changed locally' : content.message,
@@ -248,6 +249,18 @@ export function noteOf(view: FileView, index: number): ManifestNote {
   const note = view.expectations.packages[index];
   if (note === undefined) throw new RangeError(`no package ${index}`);
   return note;
+}
+
+/** A finding about a file, named as its package names it, and by the place where a diversion put it. */
+function aboutFile(
+  view: FileView,
+  note: ManifestNote,
+  flags: number,
+  path: Bytes,
+): ReturnType<typeof about> & { divertedTo: Bytes | undefined } {
+  const isDiverted = (flags & Expect.diverted) !== 0;
+  const divertedTo = isDiverted ? view.expectations.diversionOf(note.record, path)?.to : undefined;
+  return { ...about(note, path), divertedTo };
 }
 
 export function about(

@@ -11,6 +11,7 @@ export interface Draft {
   readonly package?: Bytes | undefined;
   readonly version?: Bytes | undefined;
   readonly path?: Bytes | undefined;
+  readonly divertedTo?: Bytes | undefined;
   readonly message: string;
   readonly knownBy: KnownBy;
   readonly likelyOutage: boolean;
@@ -28,6 +29,7 @@ export function finding(draft: Draft): Finding {
     package: text(draft.package),
     version: text(draft.version),
     path: draft.path === undefined ? undefined : pathToText(draft.path),
+    divertedTo: draft.divertedTo === undefined ? undefined : pathToText(draft.divertedTo),
     dpkgMessage: text(draft.dpkgMessage),
     expected: text(draft.expected),
     found: text(draft.found),

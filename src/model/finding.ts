@@ -44,6 +44,9 @@ export const findingSchema = z
     package: z.string().optional().describe('the package concerned, as dpkg writes it (name, or name:arch)'),
     version: z.string().optional().describe('the version that dpkg records for that package'),
     path: pathText.optional(),
+    divertedTo: pathText
+      .optional()
+      .describe('where a diversion put what the package calls by that path; the finding is about this place'),
     message: z.string().describe('one sentence for a person'),
     knownBy: z.enum(KNOWN_BY).describe('the source that the file or state was held against'),
     likelyOutage: z.boolean().describe('whether this looks like the work of a power cut'),

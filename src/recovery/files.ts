@@ -100,8 +100,8 @@ export async function solveFiles(
   for (const finding of findings) {
     if (!isAboutFile(finding) || finding.path === undefined) continue;
     const pkg = packages.get(finding.package ?? '');
-    const path = textToPath(finding.path);
-    const known = lookUp(sources, path, xxh64);
+    const file = fileOf(finding);
+    const known = lookUp(sources, file.place, xxh64);
     if (finding.code === 'file-modified') {
       const change = changeOf(known);
       if (change !== undefined) {
@@ -109,7 +109,7 @@ export async function solveFiles(
         continue;
       }
     }
-    const copy = fromStore(sources, pkg, path, known, DAMAGED_CONFFILE.has(finding.code));
+    const copy = fromStore(sources, pkg, file, known, DAMAGED_CONFFILE.has(finding.code));
     if (copy !== undefined) solutions.set(finding, copy);
     else if (pkg === undefined)
       solutions.set(finding, { kind: 'none', package: undefined, reason: 'no package is known to own it' });
@@ -119,6 +119,16 @@ export async function solveFiles(
     for (const [finding, solution] of await solveByArchive(sources, pkg, wanted))
       solutions.set(finding, solution);
   return solutions;
+}
+
+/** A file of a package: a diversion puts it at another place than its manifest, its archive and overrides call it by. */
+interface PackageFile {
+  readonly name: Bytes;
+  readonly place: Bytes;
+}
+
+function fileOf({ path = '', divertedTo = path }: Finding): PackageFile {
+  return { name: textToPath(path), place: textToPath(divertedTo) };
 }
 
 interface Known {
@@ -160,7 +170,7 @@ function changeOf({ newest, now }: Known): Solution | undefined {
 function fromStore(
   { store, database }: FileSources,
   pkg: Package | undefined,
-  path: Bytes,
+  { name, place }: PackageFile,
   { newest }: Known,
   conffile: boolean,
 ): Solution | undefined {
@@ -170,12 +180,12 @@ function fromStore(
   if (!contents.isWhole(newest.content)) return undefined;
   const data = contents.read(newest.content);
   // The administrator's own version of a conffile is right when it is whole; all else has to be what the manifest says.
-  if (conffile ? looksDamaged(data) !== undefined : md5Of(data) !== expectedHash(database, pkg, path))
+  if (conffile ? looksDamaged(data) !== undefined : md5Of(data) !== expectedHash(database, pkg, name))
     return undefined;
   const { mode, uid, gid, mtime, capability } = newest;
   return {
     kind: 'put',
-    path,
+    path: place,
     data,
     attributes: { mode, uid, gid, mtime, ...(capability === null ? {} : { capability }) },
     source: 'the newest snapshot',
@@ -191,7 +201,7 @@ async function solveByArchive(
     findings.map((finding) => [finding, { kind: 'none', package: pkg, reason }]);
   const file = await sources.archive(pkg.name, pkg.version, pkg.architecture);
   if (file === undefined) return none('no archive of this version is at hand');
-  const wanted = new Set(findings.map((finding) => textToPath(finding.path ?? '')));
+  const wanted = new Set(findings.map((finding) => fileOf(finding).name));
   const read = async (): Promise<TarParser> => {
     const reading = new TarParser(({ path, size }) => size <= MEMBER_LIMIT && wanted.has(path));
     await unpack(file, '--fsys-tarfile', reading);
@@ -209,45 +219,45 @@ async function solveByArchive(
     return none(messageOf(error));
   }
   const entries = new Map(parser.entries.map((entry) => [entry.path, entry]));
-  return findings.map((finding) => {
-    const path = textToPath(finding.path ?? '');
-    return [finding, solutionOf(sources, pkg, path, entries, parser.contents)];
-  });
+  return findings.map((finding) => [
+    finding,
+    solutionOf(sources, pkg, fileOf(finding), entries, parser.contents),
+  ]);
 }
 
 function solutionOf(
   { database, root }: FileSources,
   pkg: Package,
-  path: Bytes,
+  { name, place }: PackageFile,
   entries: ReadonlyMap<Bytes, TarEntry>,
   contents: ReadonlyMap<Bytes, Bytes>,
 ): Solution {
-  const entry = entries.get(path);
+  const entry = entries.get(name);
   const source = 'the archive of this version';
   const none = (reason: string): Solution => ({ kind: 'none', package: pkg, reason });
   if (entry === undefined) return none('the archive of this version does not have it');
   const first = entry.type === 'hard-link' ? (entries.get(entry.target) ?? entry) : entry;
-  const override = database.overrides.find((one) => one.path === path);
+  const override = database.overrides.find((one) => one.path === name);
   // An override is the administrator's word on mode and owner (dpkg-statoverride(1)); names were resolved by the audit.
   const owner =
     override === undefined
       ? { uid: first.uid, gid: first.gid, mode: first.mode }
-      : overridden(root, path, first);
+      : overridden(root, place, first);
   const attributes: Attributes = { ...owner, mtime: first.mtime * 1000 };
   switch (first.type) {
     case 'link':
-      return { kind: 'link', path, target: first.target, attributes, source };
+      return { kind: 'link', path: place, target: first.target, attributes, source };
     case 'directory':
-      return { kind: 'directory', path, attributes, source };
+      return { kind: 'directory', path: place, attributes, source };
     case 'file':
     case 'hard-link': {
       const content = contents.get(first.path);
       if (content === undefined) return none('it is too large to be put in place by itself');
       const data = bufferOf(content);
-      const expected = expectedHash(database, pkg, path);
+      const expected = expectedHash(database, pkg, name);
       if (expected !== undefined && expected !== md5Of(data))
         return none('the archive’s file is not what dpkg’s records say');
-      return { kind: 'put', path, data, attributes, source };
+      return { kind: 'put', path: place, data, attributes, source };
     }
     case 'fifo':
     case 'character-device':

@@ -352,7 +352,8 @@ function isCovered(covered: ReadonlySet<string>, { package: name = '' }: Finding
   return covered.has(name.split(':')[0] ?? name);
 }
 
-function phaseOf({ path = '' }: Finding): Phase {
+function phaseOf(finding: Finding): Phase {
+  const path = placeOf(finding) ?? '';
   return /^\/(?:boot|lib\/modules|usr\/lib\/modules)\//.test(path) ? 'boot' : 'files';
 }
 
@@ -417,7 +418,12 @@ function planLeftover(
   );
 }
 
-function about({ path, package: name, version }: Finding): Pick<Step, 'path' | 'package' | 'version'> {
+/** Where the thing lies that a finding is about, as text. */
+export const placeOf = ({ path, divertedTo }: Finding): string | undefined => divertedTo ?? path;
+
+function about(finding: Finding): Pick<Step, 'path' | 'package' | 'version'> {
+  const { package: name, version } = finding;
+  const path = placeOf(finding);
   return {
     ...(path === undefined ? {} : { path }),
     ...(name === undefined ? {} : { package: name }),

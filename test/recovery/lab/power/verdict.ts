@@ -83,8 +83,11 @@ function reportOf(stdout: string): Report | undefined {
  */
 function isNamed(difference: string, { findings, recovery }: Report, after: RootImage): boolean {
   const path = difference.slice(0, difference.indexOf(': '));
-  const said = [...findings.filter(({ severity }) => severity !== 'info'), ...(recovery?.unmended ?? [])];
-  const paths = said.flatMap((one) => (one.path === undefined ? [] : [one.path]));
+  const worth = findings.filter(({ severity }) => severity !== 'info');
+  const said = [...worth, ...(recovery?.unmended ?? [])];
+  const paths = [...said.map((one) => one.path), ...worth.map((one) => one.divertedTo)].filter(
+    (one) => one !== undefined,
+  );
   if (paths.some((one) => path === one || path.startsWith(`${one}/`))) return true;
   const packages = said.flatMap((one) => (one.package === undefined ? [] : [one.package.replace(/:.*/, '')]));
   const record = /record of ([^:]+):/.exec(difference)?.[1];
