@@ -12,6 +12,8 @@ export interface RedoPackage {
   /** The run that has it first, of those that were not sealed. */
   readonly run: number;
   readonly why: 'unfinished' | 'suspect';
+  /** A removal that the disk forgot, at least in part: it goes back to before like an installation. */
+  readonly forgotten: boolean;
 }
 
 export interface Decision {
@@ -23,20 +25,24 @@ export interface Decision {
   readonly crashed: boolean;
 }
 
-/**
- * @param runs those that were not sealed
- * @param later names that a later transaction brought to its own end: they are that one's now
- * @param now dpkg's present records
- * @param boot the present boot's id
- * @param ends what the end of a removal is in a run
- */
+export interface Circumstances {
+  /** Those that were not sealed. */
+  readonly runs: readonly TransactionRun[];
+  /** Names that a later transaction brought to its own end: they are that one's now. */
+  readonly later: ReadonlySet<string>;
+  /** dpkg's present records. */
+  readonly now: readonly Package[];
+  /** The present boot's id. */
+  readonly boot: string | undefined;
+  /** What the end of a removal is in a run. */
+  readonly ends: RemovalEnds;
+  /** Whether files of a removed package are back, or were never gone (came-back.ts). */
+  readonly isForgotten: (record: IntendedPackageRecord, run: number) => boolean;
+}
+
 export function decideRedo(
   transaction: Transaction,
-  runs: readonly TransactionRun[],
-  later: ReadonlySet<string>,
-  now: readonly Package[],
-  boot: string | undefined,
-  ends: RemovalEnds,
+  { runs, later, now, boot, ends, isForgotten }: Circumstances,
 ): Decision {
   const crashed = transaction.boot !== boot;
   const packages: RedoPackage[] = [];
@@ -45,16 +51,18 @@ export function decideRedo(
     for (const record of one.packages) {
       if (later.has(record.name)) continue;
       const reached = isReached(record, now, ends(one));
+      const removal = record.action === 'remove';
+      const forgotten = removal && crashed && isForgotten(record, run);
       // A removal goes on from where it is: what its scripts deleted is gone for good, and dpkg's list of what is
-      // left was written before. dpkg's own record of its end is on disk only after that.
-      if (reached && (!crashed || record.action === 'remove')) {
+      // left was written before. Where the disk keeps the order, dpkg's own record of its end is there only after that.
+      if (reached && (!crashed || (removal && !forgotten))) {
         finished.push(record);
         continue;
       }
       const first = packages.find(
         ({ record: { name, architecture } }) => name === record.name && architecture === record.architecture,
       );
-      packages.push({ record, run: first?.run ?? run, why: reached ? 'suspect' : 'unfinished' });
+      packages.push({ record, run: first?.run ?? run, why: reached ? 'suspect' : 'unfinished', forgotten });
     }
   });
   return { packages, finished, crashed };

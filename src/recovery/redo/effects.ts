@@ -31,6 +31,9 @@ const READ_LIMIT = 16 * 1024 * 1024;
 /** passwd(5), group(5), shadow(5), gshadow(5), subuid(5), subgid(5), their backups and their lock. */
 const ACCOUNTS = /^\/etc\/(?:(?:passwd|group|shadow|gshadow|subuid|subgid)-?|\.pwd\.lock)$/;
 
+/** What the account programs put beside those while they work, and take away (shadow's lib/commonio.c). */
+const ACCOUNT_SCRATCH = /^\/etc\/(?:passwd|group|shadow|gshadow|subuid|subgid)(?:\.lock|\.\d+|\+)$/;
+
 /** What is to be done, in order. */
 export function planEffects(input: EffectsInput): Effect[] {
   const names = new Names(input);
@@ -201,7 +204,8 @@ function trackedSince(input: EffectsInput, names: Names): Effect[] {
     // A snapshot that knew less (another configuration, its limit) is no proof that a file was not there.
     if (!isBornSince(stat, beginningOf(before))) continue;
     const damage = looksDamaged(readFileSync(fsPath(host)));
-    if (damage !== undefined)
+    if (ACCOUNT_SCRATCH.test(path)) effects.push(aside(path, 'a program that changes accounts was stopped'));
+    else if (damage !== undefined)
       effects.push(aside(path, `the interrupted installation made it, and it is ${damage}`, true));
     else if (input.crashed || names.mayHave(path))
       effects.push(aside(path, 'the interrupted installation made it, and makes it once more', true));

@@ -12,6 +12,7 @@ import { type Bytes, bufferOf, bytesFromText, bytesOf } from '../../system/bytes
 import type { Root } from '../../system/root.ts';
 import { type KeptArchive, keptArchive, readKept, sha256Of } from './archives.ts';
 import { Before } from './before.ts';
+import { cameBack } from './came-back.ts';
 import { rewindEffects } from './database.ts';
 import { bringsFiles, type Decision, decideRedo, type RedoPackage, type RemovalEnds } from './decide.ts';
 import type { Effect, EffectsInput } from './effect.ts';
@@ -54,14 +55,15 @@ export async function examineRedo(
   const before = new Before(store, transaction);
   const inside = database.admindir.host.slice(root.prefix.length) || DEFAULT_ADMINDIR;
   const takenBack = config.recovery.transaction === 'take-back';
-  const decided = decideRedo(
-    transaction,
-    before.runs,
-    laterNames(store, transaction),
-    database.packages,
-    store.boot,
-    removalEnds(database),
-  );
+  const isOwned = ownersBeside(root, database, new Set());
+  const decided = decideRedo(transaction, {
+    runs: before.runs,
+    later: laterNames(store, transaction),
+    now: database.packages,
+    boot: store.boot,
+    ends: removalEnds(database),
+    isForgotten: (record, run) => cameBack({ root, before, admindir: inside, isOwned }, record, run),
+  });
   // Taken back is all of it, also what came to its end in this very boot.
   const decision = takenBack ? withFinished(decided) : decided;
   const archives = new Map<RedoPackage, KeptArchive>();
@@ -129,8 +131,8 @@ export function removalEnds({ info }: Pick<Database, 'info'>): RemovalEnds {
 }
 
 /** A removal is gone on with, from where it is; everything else goes back to before (decide.ts). */
-function isRewound({ record }: RedoPackage): boolean {
-  return record.action !== 'remove';
+function isRewound({ record, forgotten }: RedoPackage): boolean {
+  return record.action !== 'remove' || forgotten;
 }
 
 function husksOf(database: Database, { packages }: Decision): string[] {
@@ -143,7 +145,9 @@ function husksOf(database: Database, { packages }: Decision): string[] {
 }
 
 function withFinished(decision: Decision): Decision {
-  const more = decision.finished.map((record): RedoPackage => ({ record, run: 0, why: 'suspect' }));
+  const more = decision.finished.map(
+    (record): RedoPackage => ({ record, run: 0, why: 'suspect', forgotten: false }),
+  );
   return { ...decision, packages: [...decision.packages, ...more], finished: [] };
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Package } from '../../../src/dpkg/package.ts';
 import type { IntendedPackageRecord, Transaction, TransactionRun } from '../../../src/model/transaction.ts';
-import { decideRedo, isReached } from '../../../src/recovery/redo/decide.ts';
+import { type Circumstances, decideRedo, isReached } from '../../../src/recovery/redo/decide.ts';
 
 const record = (name: string, more: Partial<IntendedPackageRecord> = {}): IntendedPackageRecord => ({
   name,
@@ -50,8 +50,14 @@ describe('which packages are done once more', () => {
   const runs = [run(record('done'), record('half')), run(record('half'), record('later'))];
   const now = [pkg('done'), pkg('half', { state: 'half-installed', flag: 'reinstreq' }), pkg('later')];
 
+  const decide = (circumstances: Partial<Circumstances>) =>
+    decideRedo(transaction([...(circumstances.runs ?? runs)]), {
+      ...{ runs, later: new Set<string>(), now, boot: 'two', ends, isForgotten: () => false },
+      ...circumstances,
+    });
+
   it('in the same boot: what did not come to its end', () => {
-    const { packages, finished, crashed } = decideRedo(transaction(runs), runs, new Set(), now, 'one', ends);
+    const { packages, finished, crashed } = decide({ boot: 'one' });
     expect(crashed).toBe(false);
     expect(packages.map(({ record: { name }, run: at, why }) => [name, at, why])).toEqual([
       ['half', 0, 'unfinished'],
@@ -61,7 +67,7 @@ describe('which packages are done once more', () => {
   });
 
   it('across a crash: all, because nothing that scripts wrote was synced', () => {
-    const { packages, crashed } = decideRedo(transaction(runs), runs, new Set(), now, 'two', ends);
+    const { packages, crashed } = decide({});
     expect(crashed).toBe(true);
     expect(packages.map(({ record: { name }, why }) => `${name} ${why}`)).toEqual([
       'done suspect',
@@ -72,8 +78,20 @@ describe('which packages are done once more', () => {
   });
 
   it('not what a later transaction brought to its own end', () => {
-    const { packages } = decideRedo(transaction(runs), runs, new Set(['half', 'later']), now, 'two', ends);
+    const { packages } = decide({ later: new Set(['half', 'later']) });
     expect(packages.map(({ record: { name } }) => name)).toEqual(['done']);
+  });
+
+  it('a removal that came to its end only where its files are back since', () => {
+    const removal = [run(record('gone', { action: 'remove' }))];
+    const isForgotten = ({ name }: IntendedPackageRecord) => name === 'gone';
+    expect(decide({ runs: removal })).toMatchObject({ packages: [], finished: [{ name: 'gone' }] });
+    expect(decide({ runs: removal, isForgotten })).toMatchObject({
+      packages: [{ record: { name: 'gone' }, why: 'suspect', forgotten: true }],
+      finished: [],
+    });
+    // In the same boot nothing is lost: whoever put a file there meant it.
+    expect(decide({ runs: removal, isForgotten, boot: 'one' }).packages).toEqual([]);
   });
 });
 

@@ -1,0 +1,58 @@
+/**
+ * Removals that the disk forgot and dpkg's records remember. dpkg syncs a record when a package's files are gone, and
+ * never the directories that it took them from. ext4 and XFS write changes in their order, so that a record on disk
+ * means that the files are gone. btrfs writes a synced file ahead of everything else (its log tree), and half a minute of
+ * deletions may be lost with the record of them there: dpkg calls a package not installed, and all of it still lies
+ * where it was.
+ */
+import { lstatSync, readlinkSync } from 'node:fs';
+import { parseList } from '../../dpkg/manifest.ts';
+import type { IntendedPackageRecord } from '../../model/transaction.ts';
+import { Kind } from '../../scan/work.ts';
+import type { Entry } from '../../snapshot/entries.ts';
+import { type Bytes, bytesFromText, bytesOf, fsPath } from '../../system/bytes.ts';
+import type { Root } from '../../system/root.ts';
+import type { Before } from './before.ts';
+
+export interface RemovalContext {
+  readonly root: Root;
+  readonly before: Before;
+  /** Inside the root. */
+  readonly admindir: Bytes;
+  /** Whether a package owns a path by the present lists. */
+  readonly isOwned: (path: Bytes) => boolean;
+}
+
+/**
+ * Whether a file of a removed package, that no list names any more, stands where it stood before.
+ *
+ * @param run the run that removed it
+ */
+export function cameBack(
+  { root, before, admindir, isOwned }: RemovalContext,
+  { name }: IntendedPackageRecord,
+  run: number,
+): boolean {
+  for (const [file, entry] of before.controlFiles(`${admindir}/info`, bytesFromText(name), run)) {
+    const list = file.endsWith('.list') ? before.contentOf(entry) : undefined;
+    if (list === undefined) continue;
+    for (const path of parseList(bytesOf(list)).paths) {
+      const found = root.resolve(path);
+      if (found.kind !== 'found' || isOwned(path) || isOwned(found.inside)) continue;
+      const was = before.find(found.inside, run);
+      if (was !== undefined && isStill(was, found.host)) return true;
+    }
+  }
+  return false;
+}
+
+/** By its time and size: a rescued copy of a disk has other inodes. */
+function isStill({ kind, size, mtime, target }: Entry, host: Bytes): boolean {
+  const stat = lstatSync(fsPath(host), { throwIfNoEntry: false });
+  if (kind === Kind.link)
+    return (
+      stat?.isSymbolicLink() === true &&
+      bytesOf(readlinkSync(fsPath(host), { encoding: 'buffer' })) === target
+    );
+  return kind === Kind.file && stat?.isFile() === true && stat.size === size && stat.mtimeMs === mtime;
+}
