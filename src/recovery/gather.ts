@@ -2,7 +2,7 @@
 import type { AuditResult } from '../audit/audit.ts';
 import type { Config } from '../config/settings.ts';
 import type { Database } from '../dpkg/database.ts';
-import { displayName } from '../dpkg/package.ts';
+import { displayName, type Package } from '../dpkg/package.ts';
 import type { Finding } from '../model/finding.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { Store } from '../snapshot/store.ts';
@@ -15,6 +15,7 @@ import { isAboutFile, solveFiles } from './files.ts';
 import type { PlanInput, Reinstall } from './plan.ts';
 import { examineRedo, type Redo } from './redo/redo.ts';
 import { type Regeneration, regeneration } from './regenerate.ts';
+import { touchedSince } from './unverified.ts';
 
 export interface GatherOptions {
   readonly root: Root;
@@ -71,7 +72,7 @@ async function gatherFrom(
     mends: mending.mends,
     unmendable: unmendable(findings, mending),
     redos,
-    reinstalls: await reinstallsOf(database, mending, sources),
+    reinstalls: await reinstallsOf(database, mending, lostInstallation(store, database), sources),
     solutions: await solveFiles({ root, database, store, archive }, wanted),
     regenerations: new Map(
       findings.flatMap((finding): [Finding, Regeneration][] => {
@@ -99,10 +100,23 @@ function unmendable(findings: readonly Finding[], { unmended }: DatabasePlan): M
   );
 }
 
+const TOUCHED =
+  'an installation whose record the disk lost had to do with it: unpacked once more, all of it is what its version has';
+
+/** What such installations had to do with, of which nothing else tells. */
+function lostInstallation(store: Store, database: Database): ReadonlySet<Package> {
+  return new Set(
+    listTransactions(store, 'interrupted')
+      .filter(({ origin }) => origin === 'rebuilt')
+      .flatMap(({ startedAt }) => touchedSince(database, Date.parse(startedAt))),
+  );
+}
+
 /** Packages that only unpacking once more mends, each at the exact version that it was to have. */
 async function reinstallsOf(
   database: Database,
   mending: DatabasePlan,
+  touched: ReadonlySet<Package>,
   sources: DatabaseSources,
 ): Promise<Reinstall[]> {
   const wanted = new Map<string, Reinstall>();
@@ -111,7 +125,7 @@ async function reinstallsOf(
     const mend = mending.reinstall.find(
       ({ name, architecture }) => name === pkg.name && architecture === pkg.architecture,
     );
-    if (!halfway && mend === undefined) continue;
+    if (!halfway && mend === undefined && !touched.has(pkg)) continue;
     // To be removed is no reason to be installed: dpkg goes on with that when it is told to.
     if (pkg.want === 'deinstall' || pkg.want === 'purge') continue;
     const display = displayName(pkg, database.native);
@@ -120,7 +134,7 @@ async function reinstallsOf(
       package: bytesToText(display),
       name: pkg.name,
       version: bytesToText(version),
-      why: mend?.why ?? 'its unpacking was interrupted',
+      why: mend?.why ?? (halfway ? 'its unpacking was interrupted' : TOUCHED),
       archive:
         version === '' ? undefined : (await sources.archive(pkg.name, version, pkg.architecture))?.file,
     });

@@ -28,7 +28,8 @@ import { type Asked, askForDueChecks } from './checks.ts';
 import { carryOut } from './deeds.ts';
 import { gather } from './gather.ts';
 import { Installer } from './install.ts';
-import { type Deed, left, type Planned, type PlannedStep, planRecovery } from './plan.ts';
+import { unsureOf } from './lost-record.ts';
+import { type Deed, left, type Planned, type PlannedStep, placeOf, planRecovery } from './plan.ts';
 import { Programs } from './programs/runner.ts';
 import { isReached } from './redo/decide.ts';
 import { removalEnds } from './redo/redo.ts';
@@ -131,6 +132,10 @@ class Recoverer {
   readonly #ended = new Map<string, 'finished' | 'taken-back'>();
   /** What nobody knows any more of what was brought to its end. */
   readonly #unsure: LeftAlone[] = [];
+  /** Packages that were unpacked once more, as dpkg prints them. */
+  readonly #reinstalled = new Set<string>();
+  /** In milliseconds since the epoch. */
+  readonly #begun = Date.now();
   #run: Run | undefined;
 
   constructor(options: RecoverOptions, policy: Recovery['policy'], programs: Programs) {
@@ -188,7 +193,8 @@ class Recoverer {
     const { root, store, config, command, say } = this.#options;
     this.#run ??= Run.begin(store, root, { command: [...command], policy: config.recovery });
     const installer = new Installer(this.#run, this.#programs);
-    for (const planned of todo) {
+    const together = await this.#reinstallTogether(todo, this.#run, installer);
+    for (const planned of todo.filter((one) => !together.has(one))) {
       this.#tried.add(keyOf(planned));
       if (this.#options.signal?.aborted === true) throw interrupted();
       if (runsPrograms(planned.deed) && !(await this.#toolsWork(this.#run))) continue;
@@ -204,21 +210,49 @@ class Recoverer {
         this.#actions.push(...actions);
         this.#problems.push(...problems);
         if (planned.deed.kind === 'download' && problems.length > 0) this.#offline = true;
+        if (planned.deed.kind === 'reinstall' && problems.length === 0)
+          this.#reinstalled.add(planned.step.package ?? '');
         if (planned.deed.kind === 'redo')
           this.#redone.set(planned.deed.redo.transaction.id, planned.deed.redo.takenBack);
       } catch (error) {
         // One file that cannot be mended keeps no other from it; a lost lock or a full disk does.
-        if (
-          !(error instanceof DebmendError) ||
-          ['locked', 'disk-full', 'read-only', 'interrupted'].includes(error.code)
-        )
-          throw error;
+        if (!isOfOneStep(error)) throw error;
         this.#problems.push(error.message);
         // Each mend of the database stands on those before it: a journal goes aside when the status file has it.
         if (planned.deed.kind === 'database') break;
       }
     }
     root.forget();
+  }
+
+  /**
+   * Packages of one version may need each other, and each other's triggers: one run of apt unpacks them all. Where that
+   * fails each is unpacked by itself.
+   *
+   * @returns those that it unpacked
+   */
+  async #reinstallTogether(
+    todo: readonly PlannedStep[],
+    run: Run,
+    installer: Installer,
+  ): Promise<ReadonlySet<PlannedStep>> {
+    const several = todo.filter(({ deed }) => deed.kind === 'reinstall' && !deed.unpackOnly);
+    if (several.length < 2 || !(await this.#toolsWork(run))) return new Set();
+    const archives = several.flatMap(({ deed }) => (deed.kind === 'reinstall' ? [deed.archive] : []));
+    for (const { step } of several) this.#options.say?.(sentence(step));
+    try {
+      const why = `${several.length} packages are unpacked once more`;
+      const problems = await installer.install(archives, [], { purge: false }, why);
+      if (problems.length > 0) return new Set();
+    } catch (error) {
+      if (!isOfOneStep(error)) throw error;
+      return new Set();
+    }
+    for (const planned of several) {
+      this.#tried.add(keyOf(planned));
+      this.#reinstalled.add(planned.step.package ?? '');
+    }
+    return new Set(several);
   }
 
   /** Whether the root's own tools work. Asked once: what is broken after they were put back stays so. */
@@ -247,7 +281,13 @@ class Recoverer {
       if (takenBack === undefined || (!takenBack && !hasEnded(transaction, after))) continue;
       await sealTransaction(store, root, config, transaction, 'recovery');
       this.#ended.set(transaction.id, takenBack ? 'taken-back' : 'finished');
-      if (isRebuilt) this.#unsure.push(...unsureOf(transaction));
+      if (isRebuilt)
+        this.#unsure.push(
+          ...unsureOf(root, after.database, transaction, {
+            reinstalled: this.#reinstalled,
+            begun: this.#begun,
+          }),
+        );
       sealed = true;
     }
     return sealed;
@@ -277,7 +317,7 @@ class Recoverer {
       last.leftAlone.map((one) => [`${one.finding} ${one.path ?? ''} ${one.package ?? ''}`, one]),
     );
     const unmended = worth(after).flatMap((finding): LeftAlone[] => {
-      const known = reasons.get(`${finding.code} ${finding.path ?? ''} ${finding.package ?? ''}`);
+      const known = reasons.get(`${finding.code} ${placeOf(finding) ?? ''} ${finding.package ?? ''}`);
       if (known?.harmless === true) return [];
       return [known ?? left(finding, 'it was tried, and is still so', false)];
     });
@@ -314,23 +354,11 @@ class Recoverer {
   }
 }
 
-/** What is not known of an installation whose record was lost, said of each of its packages. */
-function unsureOf({ id, runs }: Transaction): LeftAlone[] {
-  const names = [...new Set(runs.flatMap(({ packages }) => packages.map(({ name }) => name)))];
-  const unsure = { finding: 'transaction-interrupted', harmless: false } as const;
-  if (names.length === 0)
-    return [
-      {
-        ...unsure,
-        reason: `the disk lost what the installation ${id} was going to do: packages are now as dpkg's records say, and files that it brought may be left; give its command again`,
-      },
-    ];
-  return names.map((name) => ({
-    ...unsure,
-    package: name,
-    reason:
-      'it is installed, but the record of its installation was damaged: whether it was asked for or came with another, and what else was to be removed, is not known; apt-mark(8) sets it right',
-  }));
+/** Whether what failed keeps nothing else from being done. */
+function isOfOneStep(error: unknown): error is DebmendError {
+  return (
+    error instanceof DebmendError && !['locked', 'disk-full', 'read-only', 'interrupted'].includes(error.code)
+  );
 }
 
 function runsPrograms({ kind }: Deed): boolean {

@@ -264,6 +264,10 @@ rootDescribe('a recovery', () => {
         expect(recovery?.unmended.map(({ package: name }) => name)).toEqual(
           expect.arrayContaining(['lab-lib', 'lab-core', 'lab-extra']),
         );
+        // Half-made state that no second configuration makes anew is named, and with it what else nobody can judge.
+        expect(recovery?.unmended.map(({ path }) => path)).toEqual(
+          expect.arrayContaining(['/var/lib/lab-2', '/usr/lib/lab/liblab.so']),
+        );
         // Its packages came to their end from the kept archives alone, and what could not be read is still there.
         const shown = await inRoot(directory, ['dpkg-query', '-W', 'lab-core', 'lab-extra', 'lab-lib']);
         expect(shown.stdout).toMatch(/^lab-core\t2\.0\nlab-extra\t2\.0\nlab-lib:\w+\t2\.0\n$/);
@@ -273,6 +277,35 @@ rootDescribe('a recovery', () => {
         );
         const again = await debmendRecovery(directory, { workload, boot });
         expect(again, again.stdout + again.stderr).toMatchObject({ code: 0 });
+      } finally {
+        overlay.remove();
+      }
+    },
+  );
+
+  rootTest(
+    'I11: names what a lost installation had to do with, where nothing tells its packages',
+    async () => {
+      const { workload, overlay, directory } = await cut('postinst-amid-state');
+      try {
+        const store = join(directory, 'var/lib/debmend');
+        for (const name of readdirSync(store)) if (name.startsWith('state.db')) rmSync(join(store, name));
+        const [id = ''] = readdirSync(join(store, 'transactions'));
+        const record = join(store, 'transactions', id);
+        rmSync(join(record, 'archives'), { recursive: true });
+        writeFileSync(join(record, 'intent.json'), Buffer.alloc(4096));
+        const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+        expect(ended, ended.stderr).toMatchObject({ code: 1 });
+        const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
+        expect(recovery?.problems).toEqual([]);
+        // Its packages, unpacked once more, are whole; whether they all came is not known.
+        expect(recovery?.unmended.map(({ package: name }) => name)).toContain(undefined);
+        expect((await inRoot(directory, ['dpkg', '--audit'])).stdout).toBe('');
+        const paths = recovery?.unmended.map(({ path }) => path);
+        expect(paths).toEqual(expect.arrayContaining(['/var/lib/lab-2', '/etc/lab-settings-2']));
+        // What it did not touch is vouched for by its manifests, or older.
+        expect(paths?.filter((path) => path?.startsWith('/usr/bin/'))).toEqual([]);
+        expect(paths).not.toContain('/etc/hosts');
       } finally {
         overlay.remove();
       }

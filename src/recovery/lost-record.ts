@@ -1,0 +1,82 @@
+/**
+ * What nobody knows any more of an installation whose record the disk lost (origin `rebuilt`), said by name: its
+ * packages, those that it had to do with, and the files that it may have brought or left half-written.
+ */
+import type { Database } from '../dpkg/database.ts';
+import { displayName } from '../dpkg/package.ts';
+import { bytesToText, pathToText } from '../model/path-text.ts';
+import type { LeftAlone } from '../model/recovery.ts';
+import type { Transaction } from '../model/transaction.ts';
+import type { Root } from '../system/root.ts';
+import { touchedSince, unverifiedSince } from './unverified.ts';
+
+export interface Mended {
+  /** Packages that the recovery unpacked once more, as dpkg prints them. */
+  readonly reinstalled: ReadonlySet<string>;
+  /** When the recovery began, in milliseconds since the epoch. */
+  readonly begun: number;
+}
+
+/** @param database as it was read after all that could be done */
+export function unsureOf(
+  root: Root,
+  database: Database,
+  transaction: Transaction,
+  { reinstalled, begun }: Mended,
+): LeftAlone[] {
+  return [
+    ...packagesOf(transaction),
+    ...untold(database, transaction, reinstalled),
+    ...unverified(root, database, transaction, begun),
+  ];
+}
+
+/** What is not known of an installation whose record was lost, said of each of its packages. */
+function packagesOf({ id, runs }: Transaction): LeftAlone[] {
+  const names = [...new Set(runs.flatMap(({ packages }) => packages.map(({ name }) => name)))];
+  const unsure = { finding: 'transaction-interrupted', harmless: false } as const;
+  if (names.length === 0)
+    return [
+      {
+        ...unsure,
+        reason: `the disk lost what the installation ${id} was going to do: packages are now as dpkg's records say, and files that it brought may be left; give its command again`,
+      },
+    ];
+  return names.map((name) => ({
+    ...unsure,
+    package: name,
+    reason:
+      'it is installed, but the record of its installation was damaged: whether it was asked for or came with another, and what else was to be removed, is not known; apt-mark(8) sets it right',
+  }));
+}
+
+/** Packages that it had to do with, and that nobody could unpack once more. */
+function untold(
+  database: Database,
+  { id, startedAt, runs }: Transaction,
+  reinstalled: ReadonlySet<string>,
+): LeftAlone[] {
+  const known = new Set(runs.flatMap(({ packages }) => packages.map(({ name }) => name)));
+  return touchedSince(database, Date.parse(startedAt)).flatMap((pkg) => {
+    const display = bytesToText(displayName(pkg, database.native));
+    if (known.has(bytesToText(pkg.name)) || reinstalled.has(display)) return [];
+    const reason = `the installation ${id}, whose record the disk lost, had to do with it, and no archive of ${bytesToText(pkg.version)} is at hand to hold its files against: install it once more`;
+    return [{ finding: 'transaction-interrupted' as const, package: display, harmless: false, reason }];
+  });
+}
+
+/** What else it may have brought, or left half-written. */
+function unverified(
+  root: Root,
+  database: Database,
+  { id, startedAt }: Transaction,
+  until: number,
+): LeftAlone[] {
+  root.forget();
+  return unverifiedSince(root, database, { since: Date.parse(startedAt), until }).map((path) => ({
+    finding: 'transaction-interrupted',
+    path: pathToText(path),
+    harmless: false,
+    reason: `it changed since the installation ${id} began, whose record the disk lost, and nothing tells what it should be: look whether it is whole`,
+  }));
+}

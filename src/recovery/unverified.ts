@@ -1,0 +1,132 @@
+/**
+ * What changed since a moment and nothing vouches for: of an installation whose record the disk lost, these are the
+ * files that it may have brought, or left half-written, and that the recovery cannot judge.
+ *
+ *   /etc, /usr, /opt, /boot, /var ─► changed since ─┬─► content of a manifest, or a conffile as dpkg has it: vouched for
+ *                                                   └─► all else: by name, a new directory as a whole
+ */
+import { lstatSync, readdirSync, type Stats } from 'node:fs';
+import type { Database } from '../dpkg/database.ts';
+import type { Package } from '../dpkg/package.ts';
+import { OwnedPaths } from '../fsck/owned-paths.ts';
+import { type Bytes, fsPath } from '../system/bytes.ts';
+import { md5OfRegularFile } from '../system/hash-file.ts';
+import { mountOf, readMounts } from '../system/mounts.ts';
+import type { Root } from '../system/root.ts';
+
+/** Where installations put what is meant to stay. */
+const TREES = ['/boot', '/etc', '/opt', '/usr', '/var'] as const;
+
+/** What programs rewrite as they please, and what the audit judges by itself: dpkg's own and debmend's. */
+const NOT_JUDGED: ReadonlySet<Bytes> = new Set([
+  '/var/backups',
+  '/var/cache',
+  '/var/lib/apt',
+  '/var/lib/debmend',
+  '/var/lib/dpkg',
+  '/var/lock',
+  '/var/log',
+  '/var/run',
+  '/var/spool',
+  '/var/tmp',
+]);
+
+/** A directory with more of them is named as a whole. */
+const MOST_OF_A_DIRECTORY = 50;
+
+type Kind = 'directory' | 'link' | 'file';
+
+/**
+ * Paths inside the root, sorted; never those below another one.
+ *
+ * @param since when the installation began, in milliseconds since the epoch; times of change (ctime, inode(7)) are compared, which nobody can set
+ * @param until when the recovery began: a directory that a package owns may have been a link to another until the
+ * installation, and no manifest tells; what the recovery itself makes is right
+ * @param database as the audit has just verified it: files of manifests that are not right are findings already
+ */
+export function unverifiedSince(
+  root: Root,
+  database: Database,
+  { since, until }: { readonly since: number; readonly until: number },
+): Bytes[] {
+  const vouched = new Set<Bytes>();
+  new OwnedPaths(root, database.admindir).each((path) => vouched.add(path));
+  const conffiles = new Map<Bytes, Bytes>();
+  for (const { conffiles: entries } of database.packages)
+    for (const { path, hash } of entries) {
+      const found = root.resolve(path);
+      if (found.kind === 'found') conffiles.set(found.inside, hash);
+    }
+
+  const mounts = readMounts();
+  // overlayfs gives a directory that is written to a new birth.
+  const isBornThen = (path: Bytes, { birthtimeMs }: Stats): boolean =>
+    birthtimeMs >= since && birthtimeMs < until && mountOf(mounts, root.hostPath(path))?.type !== 'overlay';
+
+  const isVouchedFor = (path: Bytes, kind: Kind, stat: Stats): boolean => {
+    const hash = conffiles.get(path);
+    if (hash !== undefined) return kind === 'file' && md5Of(root.hostPath(path)) === hash;
+    if (!vouched.has(path) || kind === 'link') return false; // a manifest knows no link's target
+    return kind === 'file' || !isBornThen(path, stat);
+  };
+
+  // Another machine's, or the kernel's: no installation writes there.
+  const foreign = new Set(
+    mounts.flatMap(({ source, mountPoint }) => (source.startsWith('/dev/') ? [] : [mountPoint])),
+  );
+
+  const walk = (directory: Bytes): Bytes[] => {
+    const changed: Bytes[] = [];
+    const below: Bytes[] = [];
+    for (const name of namesIn(root.hostPath(directory))) {
+      const path = `${directory}/${name}`;
+      const host = root.hostPath(path);
+      const stat = NOT_JUDGED.has(path) || foreign.has(host) ? undefined : statOf(host);
+      if (stat === undefined) continue;
+      const kind = stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'link' : 'file';
+      const isRecent = stat.ctimeMs >= since;
+      if (isRecent && !isVouchedFor(path, kind, stat)) changed.push(path);
+      else if (kind === 'directory') below.push(...walk(path));
+    }
+    if (changed.length > MOST_OF_A_DIRECTORY) return [directory];
+    return [...changed, ...below];
+  };
+
+  return TREES.flatMap((tree) => {
+    const found = root.resolveDirectory(tree);
+    return found.kind === 'found' ? walk(found.inside) : [];
+  }).sort();
+}
+
+/** Packages that are installed, and a control file of which changed since: whoever installs or removes one does that. */
+export function touchedSince({ admindir, info, packages }: Database, since: number): Package[] {
+  return packages.filter((pkg) => {
+    if (pkg.state === 'not-installed' || pkg.state === 'config-files') return false;
+    const stem = info.stemOf(pkg);
+    return [...info.kindsOf(stem)].some((kind) => {
+      const stat = statOf(`${admindir.host}/info/${stem}.${kind}`);
+      return stat !== undefined && stat.ctimeMs >= since;
+    });
+  });
+}
+
+/** What goes away meanwhile, or cannot be read, is a finding of the audit's where it matters. */
+function namesIn(host: Bytes): Bytes[] {
+  try {
+    return readdirSync(fsPath(host), { encoding: 'latin1' });
+  } catch {
+    return [];
+  }
+}
+
+function statOf(host: Bytes): Stats | undefined {
+  return lstatSync(fsPath(host), { throwIfNoEntry: false });
+}
+
+function md5Of(host: Bytes): string | undefined {
+  try {
+    return md5OfRegularFile(fsPath(host));
+  } catch {
+    return undefined;
+  }
+}
