@@ -85,6 +85,8 @@ export const DEFAULT_CONFIG: Config = {
       '/var/lib/apt/extended_states',
       '/var/lib/ucf/**',
       '/var/lib/pam/**',
+      '/var/lib/systemd/deb-systemd-helper-enabled/**',
+      '/var/lib/systemd/deb-systemd-helper-masked/**',
       '/var/lib/shells.state',
       '/var/cache/debconf/config.dat',
       '/var/cache/debconf/templates.dat',

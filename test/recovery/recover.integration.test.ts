@@ -312,6 +312,28 @@ rootDescribe('a recovery', () => {
     },
   );
 
+  rootTest('gives back what a cut emptied of the notes of deb-systemd-helper', async () => {
+    const workload = workloadNamed('upgrade');
+    const overlay = lab.overlay(workload);
+    try {
+      const { directory } = overlay;
+      const notes = join(directory, 'var/lib/systemd/deb-systemd-helper-enabled');
+      const note = join(notes, 'lab.service.dsh-also');
+      // Without it the next configuration takes a service for one that was never seen, and enables it.
+      const known = '/etc/systemd/system/multi-user.target.wants/lab.service\n';
+      mkdirSync(notes, { recursive: true });
+      writeFileSync(note, known);
+      const point = { class: 'script', at: 'postinst-amid-state' };
+      expect(await interrupt(directory, workload, point, 0)).toBe(true);
+      writeFileSync(note, '');
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+      expect(readFileSync(note, 'utf8')).toBe(known);
+    } finally {
+      overlay.remove();
+    }
+  });
+
   rootTest('I6: uses no kept archive that is not what was kept', async () => {
     const { workload, overlay, directory, base } = await cut('postinst-amid-state');
     try {
