@@ -25,8 +25,8 @@ export interface Entry {
   readonly hash: string;
   /** MD5, hexadecimal, which is what manifests have. */
   readonly md5: string;
-  /** Whether its last byte is NUL: what a cut leaves where content was. */
-  readonly endsInNul: boolean;
+  /** Its size and hash without NUL bytes at its end, which are what a cut leaves where content was. */
+  readonly head: { readonly size: number; readonly hash: string };
   /** A symbolic link's target; a device's numbers. */
   readonly target: Bytes;
   /** `security.capability`, hexadecimal, or nothing. */
@@ -45,7 +45,7 @@ export interface RootImage {
 }
 
 /** What of a file needs to be read; by inode, size and both times in nanoseconds. */
-type Content = Pick<Entry, 'hash' | 'md5' | 'endsInNul' | 'capability'>;
+type Content = Pick<Entry, 'hash' | 'md5' | 'head' | 'capability'>;
 
 /** What is compared or looked up by its meaning. */
 const TEXTS = [
@@ -85,7 +85,7 @@ export async function readImage(directory: string, lower?: RootImage): Promise<R
       size: isFile ? Number(stat.size) : 0,
       hash: '',
       md5: '',
-      endsInNul: false,
+      head: { size: 0, hash: '' },
       target,
       capability: '',
       inode: type !== 'directory' && stat.nlink > 1n ? `${stat.dev}:${stat.ino}` : '',
@@ -107,16 +107,24 @@ export async function readImage(directory: string, lower?: RootImage): Promise<R
   if (capabilities === undefined) throw new Error('capabilities cannot be read on this host');
   for (const [at, { path, key, entry }] of unread.entries()) {
     const data = readFileSync(fsPath(prefix + path));
+    const hash = digest('sha256', data);
+    const size = data.findLastIndex((byte) => byte !== 0) + 1;
+    const head =
+      size === data.length ? { size, hash } : { size, hash: digest('sha256', data.subarray(0, size)) };
     const content: Content = {
-      hash: createHash('sha256').update(data).digest('hex'),
-      md5: createHash('md5').update(data).digest('hex'),
-      endsInNul: data.at(-1) === 0,
+      hash,
+      md5: digest('md5', data),
+      head,
       capability: capabilities.get(at)?.toString('hex') ?? '',
     };
     contents.set(key, content);
     entries.set(path, { ...entry, ...content });
   }
   return { directory, entries, texts, contents };
+}
+
+function digest(algorithm: 'sha256' | 'md5', data: Buffer): string {
+  return createHash(algorithm).update(data).digest('hex');
 }
 
 function typeOf(stat: ReturnType<typeof lstatSync>): EntryType {

@@ -152,20 +152,28 @@ const sameEntry = (one: Entry | undefined, other: Entry | undefined): boolean =>
 
 /** Whether a file looks like the work of a cut, and none of its other versions looks like it by itself. */
 function isWrecked(entry: Entry, others: readonly (Entry | undefined)[]): boolean {
-  const looks = ({ type, size, endsInNul }: Entry) => type === 'file' && (size === 0 || endsInNul);
-  return looks(entry) && others.every((other) => other === undefined || !looks(other));
+  const isEmpty = ({ type, head }: Entry) => type === 'file' && head.size === 0;
+  const endsInNul = ({ type, size, head }: Entry) => type === 'file' && head.size < size;
+  return [isEmpty, endsInNul].some(
+    (looks) => looks(entry) && others.every((other) => other === undefined || !looks(other)),
+  );
 }
 
-/** Whether all that a file held is where it was, and more after it. */
-function isBeginningOf(entry: Entry, now: Entry | undefined, directory: string, path: Bytes): boolean {
-  if (entry.type !== 'file' || entry.size === 0) return false;
-  if (now?.type !== 'file' || now.size <= entry.size) return false;
+/** Whether all that a file held, NUL bytes at its end aside, is where it was, and more after it. */
+function isBeginningOf(
+  { type, head }: Entry,
+  now: Entry | undefined,
+  directory: string,
+  path: Bytes,
+): boolean {
+  if (type !== 'file' || head.size === 0 || now?.type !== 'file') return false;
+  if (now.size <= head.size) return false;
   const fd = openSync(fsPath(bytesFromText(directory) + path), 'r');
   try {
-    const beginning = Buffer.alloc(entry.size);
+    const beginning = Buffer.alloc(head.size);
     return (
-      readSync(fd, beginning, 0, entry.size, 0) === entry.size &&
-      createHash('sha256').update(beginning).digest('hex') === entry.hash
+      readSync(fd, beginning, 0, head.size, 0) === head.size &&
+      createHash('sha256').update(beginning).digest('hex') === head.hash
     );
   } finally {
     closeSync(fd);
