@@ -152,7 +152,7 @@ describe('a verdict', () => {
   const after: RootImage = {
     directory: '/',
     entries: new Map(),
-    texts: new Map([['/var/lib/dpkg/info/tiny:amd64.md5sums', '0123  usr/bin/tiny\n']]),
+    texts: new Map([['/var/lib/dpkg/info/tiny:amd64.list', '/.\n/usr\n/usr/bin\n/usr/bin/tiny\n']]),
     contents: new Map(),
   };
   const report = (findings: readonly object[], unmended: readonly object[] = []) =>

@@ -49,7 +49,7 @@ type Content = Pick<Entry, 'hash' | 'md5' | 'head' | 'capability'>;
 
 /** What is compared or looked up by its meaning. */
 const TEXTS = [
-  /^\/var\/lib\/dpkg\/(status|available|diversions|statoverride|triggers\/[^/]+|info\/[^/]+\.md5sums)$/,
+  /^\/var\/lib\/dpkg\/(status|available|diversions|statoverride|triggers\/[^/]+|info\/[^/]+\.(md5sums|list))$/,
   /^\/var\/lib\/apt\/extended_states$/,
   /^\/etc\/shadow$/,
   /^\/var\/cache\/debconf\/[^/]+\.dat$/,

@@ -16,6 +16,7 @@
  */
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
+import { parseDiversions } from '../../../src/dpkg/diversions.ts';
 import { pathToText } from '../../../src/model/path-text.ts';
 import { type Bytes, bytesFromText, fsPath } from '../../../src/system/bytes.ts';
 import { leniencyFor } from './ignored.ts';
@@ -43,6 +44,10 @@ export const ORDINARY: readonly { readonly paths: RegExp; readonly reason: strin
     paths:
       /^\/var\/lib\/dpkg\/(status|available|diversions|statoverride|arch|lock|lock-frontend)(-old|-new)?$/,
     reason: "dpkg's database, which every run writes anew from what it read",
+  },
+  {
+    paths: /\.dpkg-dist$/,
+    reason: "a version of the package's, which dpkg replaces whenever it keeps the administrator's conffile",
   },
   {
     paths: /^\/var\/lib\/dpkg\/(updates|tmp\.ci|triggers|parts)\/./,
@@ -214,10 +219,15 @@ function manifestOf(image: RootImage): Manifest {
     const top = image.entries.get(`/${path.split('/')[1]}`);
     return top?.type === 'link' && top.target.startsWith('usr/') ? `/usr${path}` : path;
   };
+  const { diversions } = parseDiversions(image.texts.get('/var/lib/dpkg/diversions') ?? '', 'diversions');
+  const diverted = new Map(diversions.map((one) => [one.from, one]));
   for (const [file, text] of image.texts) {
-    if (!file.endsWith('.md5sums')) continue;
+    const [, owner] = /\/([^/:]+)(?::[^/:]+)?\.md5sums$/.exec(file) ?? [];
+    if (owner === undefined) continue;
     for (const [, hash = '', path = ''] of text.matchAll(/^([0-9a-f]{32}) {2}(?:\.\/)?(.+)$/gm)) {
-      files.set(merged(`/${path}`), hash);
+      const diversion = diverted.get(`/${path}`);
+      const place = diversion === undefined || diversion.package === owner ? `/${path}` : diversion.to;
+      files.set(merged(place), hash);
       hashes.add(hash);
     }
   }

@@ -4,6 +4,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inRoot } from '../../../lab/chroot.ts';
+import type { RootImage } from '../image.ts';
 import { interrupt } from '../states.ts';
 import { type Case, instantOf, nameOfCase } from './cases.ts';
 import { type Ground, WORKLOAD_TIMEOUT_MS } from './ground.ts';
@@ -20,6 +21,8 @@ export interface Crash {
   /** The last thing in dpkg's log when it happened. */
   readonly phase: string;
   readonly lie?: Lie & { readonly seconds: number | 'all' };
+  /** What would have been there, had the disk told the truth. */
+  readonly truth?: RootImage;
   /** Why no filesystem is left to recover anything on. */
   readonly beyond?: string;
 }
@@ -80,10 +83,11 @@ async function lyingCut(one: Case, ground: Ground, at: number): Promise<Crash> {
   );
   try {
     const data = await contentBlocks(ground, cut.image);
+    const truth = await ground.image(cut.image);
     const lie = tellLies(cut.image, old, data, manner, words);
     const beyond = await checkAsBoot(cut.image, ground.variant);
     const seconds = sinceStart ? 'all' : manner.seconds;
-    return { ...cut, lie: { ...lie, seconds }, ...(beyond === undefined ? {} : { beyond }) };
+    return { ...cut, truth, lie: { ...lie, seconds }, ...(beyond === undefined ? {} : { beyond }) };
   } finally {
     if (!sinceStart) rmSync(old, { force: true });
   }

@@ -35,6 +35,8 @@ export interface Ground {
   readonly seconds: number;
   /** A mounted copy of an image. */
   disk(image: string): Disk;
+  /** What is in an image, of which every copy that is mounted replays its journal the same way. */
+  image(image: string): Promise<RootImage>;
   /** A path for an image, in the lab's scratch directory. */
   file(name: string): string;
 }
@@ -83,6 +85,7 @@ export class Grounds {
       base: prepared.base,
       ...uninterrupted,
       disk,
+      image: (image) => imageOf(disk(image)),
       file: (name) => join(this.#scratch, name),
     };
     this.#ground = ground;
@@ -122,6 +125,14 @@ export class Grounds {
     } finally {
       disk.remove();
     }
+  }
+}
+
+async function imageOf(disk: Disk): Promise<RootImage> {
+  try {
+    return await readImage(disk.directory);
+  } finally {
+    disk.remove();
   }
 }
 

@@ -90,7 +90,7 @@ export class Lab {
       sources: this.sources,
     };
     const results: Result[] = [];
-    const before = made.beyond === undefined ? await imageOf(ground, made.image) : undefined;
+    const before = made.beyond === undefined ? await ground.image(made.image) : undefined;
     let wholeSeconds = ground.seconds;
     for (const by of contestants) {
       const result =
@@ -129,7 +129,8 @@ export class Lab {
         code: ended.code,
         differences: differencesAfter(after, { base: ground.base, before, expected: ground.expected }),
         ...(one.disk === 'lying' ? { fromBefore: compareImages(ground.base, after).differences } : {}),
-        lost: fatesOf(before, after, { base: ground.base, expected: ground.expected }).lost,
+        lost: fatesOf(undamaged(before, made.truth), after, { base: ground.base, expected: ground.expected })
+          .lost,
         audit: audit.stdout + audit.stderr,
         wrong: await whatDoesNotWork(ground, directory, after),
         stdout: ended.stdout,
@@ -186,14 +187,14 @@ const NOTHING = { begun: true, seconds: 0, differs: 0, differences: [], lost: []
 
 const rounded = (seconds: number): number => Math.round(seconds * 1000) / 1000;
 
-/** What every contestant finds: the journal is replayed the same way in each copy. */
-async function imageOf(ground: Ground, image: string): Promise<RootImage> {
-  const disk = ground.disk(image);
-  try {
-    return await readImage(disk.directory);
-  } finally {
-    disk.remove();
-  }
+/** Without the files that the disk itself has changed: of those nobody can lose what they were. */
+function undamaged(before: RootImage, truth: RootImage | undefined): RootImage {
+  if (truth === undefined) return before;
+  const entries = [...before.entries].filter(([path, { type, hash, target }]) => {
+    const was = truth.entries.get(path);
+    return was?.type === type && was.hash === hash && was.target === target;
+  });
+  return { ...before, entries: new Map(entries) };
 }
 
 /** Where nothing was begun, nothing was to be installed either, and whoever left it so is right. */

@@ -97,11 +97,13 @@ function isNamed(difference: string, { findings, recovery }: Report, after: Root
   );
 }
 
+/** @param path as it lies on disk, or without /usr where that is merged */
 function ownsFile({ texts }: RootImage, name: string, path: string): boolean {
   for (const [file, text] of texts) {
-    const owner = /^\/var\/lib\/dpkg\/info\/([^:/]+?)(?::[^:/]+)?\.md5sums$/.exec(file)?.[1];
-    if (owner === name && (text.includes(`  ${path.slice(1)}\n`) || text.includes(`  usr${path}\n`)))
-      return true;
+    const owner = /^\/var\/lib\/dpkg\/info\/([^:/]+?)(?::[^:/]+)?\.list$/.exec(file)?.[1];
+    if (owner !== name) continue;
+    const paths = new Set(text.split('\n'));
+    if (paths.has(path) || paths.has(`/usr${path}`)) return true;
   }
   return false;
 }
