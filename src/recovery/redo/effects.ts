@@ -20,7 +20,7 @@ import { xxh64Of } from '../../scan/xxh64.ts';
 import type { Entry } from '../../snapshot/entries.ts';
 import { type Bytes, bytesOf, fsPath } from '../../system/bytes.ts';
 import { readRegularFile } from '../../system/files.ts';
-import { looksDamaged } from '../content.ts';
+import { looksDamaged, lostForm } from '../content.ts';
 import type { Before } from './before.ts';
 import { aside, type Effect, type EffectsInput, isThereAt } from './effect.ts';
 import { beginningOf, isBornSince, stateOf } from './state.ts';
@@ -166,12 +166,17 @@ function trackedBefore(input: EffectsInput, names: Names): Effect[] {
     if (now.kind !== 'read') continue;
     const data = Buffer.from(now.data, 'latin1');
     if (entry.xxh64?.equals(xxh64Of(input.xxh64, data))) continue;
-    const damage = looksDamaged(data);
+    const damage = looksDamaged(data) ?? formLost(before, entry, now.data);
     // Sound content may be somebody's edit of a minute ago (I3), and scripts and dpkg do their part again all the same.
     if (damage === undefined) continue;
     effects.push(...putBack(before, entry, `it is ${damage} since the interrupted installation`));
   }
   return effects;
+}
+
+function formLost(before: Before, entry: Entry, now: Bytes): string | undefined {
+  const was = before.contentOf(entry);
+  return was === undefined ? undefined : lostForm(entry.path, bytesOf(was), now);
 }
 
 function putBack(before: Before, entry: Entry, reason: string): Effect[] {
