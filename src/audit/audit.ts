@@ -27,6 +27,7 @@ import { judgeGenerated } from './generated.ts';
 import { judgeConfiguredLeftovers } from './globs.ts';
 import { judgeLeftovers, type Owners } from './leftovers.ts';
 import { judgeAlternatives } from './links.ts';
+import { judgeLostFound } from './lost-found.ts';
 import { judgeOverrides } from './overrides.ts';
 import { judgePackages } from './packages.ts';
 import { type Accepts, acceptsOf, type Scope } from './scope.ts';
@@ -118,6 +119,7 @@ export async function audit(options: AuditOptions): Promise<AuditResult> {
     ...(await judgeArchives(options, database, accepts)),
     ...problems.filter((problem) => !denied.includes(problem)).map(problemFinding),
     ...(accepts.everything ? judgeDatabaseLeftovers(database) : []),
+    ...(accepts.everything ? judgeLostFound(root) : []),
     ...(accepts.everything ? judgeStore(root, inspection) : []),
   ];
   if (!options.ignoreLock) refuseWhenChanged(database);

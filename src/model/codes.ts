@@ -98,6 +98,8 @@ export const FINDING_CODES = {
   'filesystem-not-answering': 'a device below a filesystem does not answer',
   'filesystem-check-failed': 'this boot’s own check left errors, or could not be made',
   'filesystem-check-corrected': 'this boot’s own check changed a filesystem to mend it',
+  'filesystem-lost-found':
+    'a repair of a filesystem found things without a name, and they still lie in lost+found',
   'filesystem-weak-options': 'a filesystem is mounted so that a power cut does more harm',
   'filesystem-space': 'a filesystem has almost no space, or almost no inodes, left',
   // Checks of filesystems that were asked for, and those of mounted ones.

@@ -22,6 +22,7 @@ export const stepSchema = z
     phase: z.enum(PHASES),
     what: z
       .enum([
+        'return-lost',
         'mend-database',
         'quarantine',
         'remove',

@@ -6,6 +6,7 @@ import { type Bytes, bufferOf } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import type { ActionRecord, Run, Why } from './actions.ts';
 import type { Installer } from './install.ts';
+import { returnLostWithin } from './lost-found.ts';
 import type { Deed } from './plan.ts';
 import { applyRedo } from './redo/apply.ts';
 
@@ -41,6 +42,8 @@ export async function carryOut(deed: Deed, step: Step, tools: Tools): Promise<Ou
       const attributes = { mode: action.mode, uid: 0, gid: 0 };
       return done(run.perform({ kind: 'put', path: file, data: bufferOf(action.data), attributes }, why));
     }
+    case 'return-lost':
+      return ran(await returnLostWithin(run, { root, store }));
     case 'redo':
       return await applyRedo({ root, store, run, installer }, deed.redo);
     case 'file':

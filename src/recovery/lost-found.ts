@@ -6,6 +6,7 @@
  */
 import { lstatSync } from 'node:fs';
 import { type Database, readDatabase } from '../dpkg/database.ts';
+import { lostDirectories } from '../fsck/lost-directories.ts';
 import type { LostFound, LostReturn } from '../model/lost-found.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import { loadXxh64, type Xxh64 } from '../scan/xxh64.ts';
@@ -15,7 +16,7 @@ import { DebmendError, messageOf } from '../system/errors.ts';
 import type { Root } from '../system/root.ts';
 import { Run, settleRun, unfinishedRuns } from './actions.ts';
 import type { RunStore } from './journal.ts';
-import { collectLost, type Lost, lostDirectories, readContent } from './lost-found/collect.ts';
+import { collectLost, type Lost, readContent } from './lost-found/collect.ts';
 import { flatten, matchLost, type Return } from './lost-found/match.ts';
 import { Places } from './lost-found/places.ts';
 
@@ -48,31 +49,40 @@ export async function returnLost(options: ReturnOptions): Promise<LostFound> {
   const { root, runs, command } = options;
   for (const id of unfinishedRuns(runs)) settleRun(runs, root, id);
   root.forget();
-  const { document, returns, places, xxh64 } = await look(options);
-  if (returns.length === 0) return { ...document, applied: true };
+  const looked = await look(options);
+  const { document } = looked;
+  if (looked.returns.length === 0) return { ...document, applied: true };
   const run = Run.begin(runs, root, { command: [...command], policy: undefined });
-  const done: LostReturn[] = [];
   try {
-    for (const one of returns) {
-      try {
-        carryOut(run, root, one, places, xxh64);
-        done.push(entryOf(one, 'returned'));
-      } catch (error) {
-        if (
-          !(error instanceof DebmendError) ||
-          ['disk-full', 'read-only', 'interrupted'].includes(error.code)
-        )
-          throw error;
-        done.push({ ...entryOf(one, 'failed'), problem: error.message });
-      }
-    }
+    const done = returnAll(run, root, looked);
     run.end(done.every(({ outcome }) => outcome === 'returned') ? 'mended' : 'incomplete');
+    return { ...document, applied: true, run: run.id, returns: done };
   } catch (error) {
     run.note(`it stopped: ${messageOf(error)}`);
     run.end('failed');
     throw error;
   }
-  return { ...document, applied: true, run: run.id, returns: done };
+}
+
+/** The same as a part of another run. @returns what went wrong, for people @throws as returnLost does */
+export async function returnLostWithin(run: Run, options: LostFoundOptions): Promise<string[]> {
+  const looked = await look(options);
+  const done = returnAll(run, options.root, looked);
+  options.root.forget();
+  return [...looked.document.problems, ...done.flatMap(({ problem }) => problem ?? [])];
+}
+
+function returnAll(run: Run, root: Root, { returns, places, xxh64 }: Looked): LostReturn[] {
+  return returns.map((one) => {
+    try {
+      carryOut(run, root, one, places, xxh64);
+      return entryOf(one, 'returned');
+    } catch (error) {
+      if (!(error instanceof DebmendError) || ['disk-full', 'read-only', 'interrupted'].includes(error.code))
+        throw error;
+      return { ...entryOf(one, 'failed'), problem: error.message };
+    }
+  });
 }
 
 interface Looked {

@@ -17,6 +17,7 @@ import type { Regeneration } from './regenerate.ts';
 /** What a step does, for the one who carries it out. */
 export type Deed =
   | { readonly kind: 'database'; readonly mend: DatabaseMend }
+  | { readonly kind: 'return-lost' }
   | { readonly kind: 'redo'; readonly redo: Redo }
   | { readonly kind: 'file'; readonly solution: Solution }
   | { readonly kind: 'rename'; readonly from: Bytes; readonly to: Bytes }
@@ -91,6 +92,7 @@ export function planRecovery(input: PlanInput): Planned {
     leftAlone.push(left(finding, reason, harmless));
   };
 
+  planReturns(input, add);
   planDatabase(input, add, leave);
   const halted = input.findings.filter(
     ({ code, package: name = '' }) => UNFINISHED.has(code) && input.untouchable.has(name),
@@ -135,6 +137,27 @@ export function planRecovery(input: PlanInput): Planned {
 
 type Add = (planned: PlannedStep, ...findings: readonly Finding[]) => void;
 type Leave = (finding: Finding, reason: string, harmless: boolean) => void;
+
+/** What a repair took from its place comes first: dpkg's own files may be among it. */
+function planReturns({ findings }: PlanInput, add: Add): void {
+  const lost = findings.filter(({ code }) => code === 'filesystem-lost-found');
+  if (lost.length === 0) return;
+  add(
+    {
+      step: {
+        phase: 'database',
+        what: 'return-lost',
+        reason:
+          'a repair of the filesystem took away the names of things; what is known goes back to its place',
+        source: 'manifests and snapshots',
+        findings: ['filesystem-lost-found'],
+        needsNetwork: false,
+      },
+      deed: { kind: 'return-lost' },
+    },
+    ...lost,
+  );
+}
 
 function planDatabase({ findings, mends, unmendable }: PlanInput, add: Add, leave: Leave): void {
   for (const mend of mends) {

@@ -5,7 +5,6 @@ import type { Thing } from '../../model/run.ts';
 import { digestBytes, type Xxh64 } from '../../scan/xxh64.ts';
 import { type Bytes, bytesOf, compareBytes, fsPath } from '../../system/bytes.ts';
 import { openQuietly } from '../../system/files.ts';
-import { readMounts } from '../../system/mounts.ts';
 import type { Root } from '../../system/root.ts';
 import { looksLike } from './looks.ts';
 
@@ -30,25 +29,10 @@ export interface Lost {
   readonly children: readonly Lost[];
 }
 
-const NAME = 'lost+found';
 /** A path has no more components than this many (PATH_MAX is 4096 bytes). */
 const MAX_DEPTH = 2048;
 const CHUNK = Buffer.allocUnsafeSlow(1024 * 1024);
 const HEAD = 4096;
-
-/** The lost+found directories of a root: at its top, and at the top of each filesystem mounted below it. */
-export function lostDirectories(root: Root): Bytes[] {
-  const tops = new Set<Bytes>(['']);
-  for (const { mountPoint } of readMounts())
-    if (mountPoint.startsWith(`${root.prefix}/`) && mountPoint !== '/')
-      tops.add(mountPoint.slice(root.prefix.length));
-  return [...tops]
-    .map((top) => `${top}/${NAME}`)
-    .filter(
-      (path) => lstatSync(fsPath(root.hostPath(path)), { throwIfNoEntry: false })?.isDirectory() === true,
-    )
-    .sort(compareBytes);
-}
 
 /** Everything directly in a lost+found directory, with what is below it. @throws the error of a system call */
 export function collectLost(root: Root, directory: Bytes, xxh64: Xxh64): Lost[] {

@@ -120,6 +120,7 @@ const TOPIC_OF: Readonly<Record<FindingCode, Topic | typeof BY_LOOKS>> = {
   'filesystem-not-answering': 'filesystem',
   'filesystem-check-failed': 'filesystem',
   'filesystem-check-corrected': 'filesystem',
+  'filesystem-lost-found': 'filesystem',
   'filesystem-weak-options': 'calm',
   'filesystem-space': 'filesystem',
   'fsck-check-missed': 'filesystem',
