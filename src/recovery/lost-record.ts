@@ -1,6 +1,6 @@
 /**
- * What nobody knows any more of an installation whose record the disk lost (origin `rebuilt`), said by name: its
- * packages, those that it had to do with, and the files that it may have brought or left half-written.
+ * What nobody knows any more of an installation whose record (origin `rebuilt`) or whose snapshot the disk lost, said by
+ * name: its packages, those that it had to do with, and the files that it may have brought or left half-written.
  */
 import type { Database } from '../dpkg/database.ts';
 import { displayName } from '../dpkg/package.ts';
@@ -24,9 +24,11 @@ export function unsureOf(
   transaction: Transaction,
   { reinstalled, begun }: Mended,
 ): LeftAlone[] {
+  // With its record whole, its packages were all done once more.
+  const isRebuilt = transaction.origin === 'rebuilt';
   return [
-    ...packagesOf(transaction),
-    ...untold(database, transaction, reinstalled),
+    ...(isRebuilt ? packagesOf(transaction) : []),
+    ...(isRebuilt ? untold(database, transaction, reinstalled) : []),
     ...unverified(root, database, transaction, begun),
   ];
 }
@@ -77,6 +79,6 @@ function unverified(
     finding: 'transaction-interrupted',
     path: pathToText(path),
     harmless: false,
-    reason: `it changed since the installation ${id} began, whose record the disk lost, and nothing tells what it should be: look whether it is whole`,
+    reason: `it changed since the installation ${id} began, of which the disk lost what was known, and nothing tells what it should be: look whether it is whole`,
   }));
 }

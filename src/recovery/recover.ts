@@ -127,6 +127,8 @@ class Recoverer {
   readonly #actions: ActionRecord[] = [];
   /** Interrupted transactions that were done once more, or taken back, in this run; whether it was that. */
   readonly #redone = new Map<string, boolean>();
+  /** Of those, whose own snapshots the disk had lost. */
+  readonly #withoutBefore = new Set<string>();
   #offline = false;
   #tools: boolean | undefined;
   readonly #ended = new Map<string, 'finished' | 'taken-back'>();
@@ -177,9 +179,9 @@ class Recoverer {
     const wanted = steps.filter((planned) => this.#isWanted(planned) && !this.#tried.has(keyOf(planned)));
     const phase = PHASES.find((one) => wanted.some(({ step }) => step.phase === one));
     const todo = wanted.filter(({ step }) => step.phase === phase);
-    // What a second transaction needs is looked at anew when the first has its end.
-    const redo = todo.findIndex(({ deed }) => deed.kind === 'redo');
-    return redo < 0 ? todo : todo.slice(0, redo + 1);
+    // What a second transaction needs is looked at anew when the first has its end; and everything when files are back.
+    const last = todo.findIndex(({ deed }) => deed.kind === 'redo' || deed.kind === 'return-lost');
+    return last < 0 ? todo : todo.slice(0, last + 1);
   }
 
   /** The policy `quarantine` moves partial files aside and does nothing else. */
@@ -212,8 +214,11 @@ class Recoverer {
         if (planned.deed.kind === 'download' && problems.length > 0) this.#offline = true;
         if (planned.deed.kind === 'reinstall' && problems.length === 0)
           this.#reinstalled.add(planned.step.package ?? '');
-        if (planned.deed.kind === 'redo')
-          this.#redone.set(planned.deed.redo.transaction.id, planned.deed.redo.takenBack);
+        if (planned.deed.kind === 'redo') {
+          const { transaction, takenBack, before } = planned.deed.redo;
+          this.#redone.set(transaction.id, takenBack);
+          if (before.isLost) this.#withoutBefore.add(transaction.id);
+        }
       } catch (error) {
         // One file that cannot be mended keeps no other from it; a lost lock or a full disk does.
         if (!isOfOneStep(error)) throw error;
@@ -281,7 +286,7 @@ class Recoverer {
       if (takenBack === undefined || (!takenBack && !hasEnded(transaction, after))) continue;
       await sealTransaction(store, root, config, transaction, 'recovery');
       this.#ended.set(transaction.id, takenBack ? 'taken-back' : 'finished');
-      if (isRebuilt)
+      if (isRebuilt || this.#withoutBefore.has(transaction.id))
         this.#unsure.push(
           ...unsureOf(root, after.database, transaction, {
             reinstalled: this.#reinstalled,
@@ -369,6 +374,7 @@ function runsPrograms({ kind }: Deed): boolean {
     case 'regenerate':
     case 'download':
       return true;
+    case 'return-lost':
     case 'database':
     case 'file':
     case 'rename':

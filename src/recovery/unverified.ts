@@ -31,6 +31,9 @@ const NOT_JUDGED: ReadonlySet<Bytes> = new Set([
   '/var/tmp',
 ]);
 
+/** Of dpkg's own files those that nobody can make anew from packages alone, in its admindir. */
+const OF_DPKG = ['diversions', 'statoverride', 'alternatives/', 'triggers/'] as const;
+
 /** A directory with more of them is named as a whole. */
 const MOST_OF_A_DIRECTORY = 50;
 
@@ -40,8 +43,8 @@ type Kind = 'directory' | 'link' | 'file';
  * Paths inside the root, sorted; never those below another one.
  *
  * @param since when the installation began, in milliseconds since the epoch; times of change (ctime, inode(7)) are compared, which nobody can set
- * @param until when the recovery began: a directory that a package owns may have been a link to another until the
- * installation, and no manifest tells; what the recovery itself makes is right
+ * @param until when the recovery began: what it made itself is right. A directory that a package owns may have been a
+ * link to another until the installation, and no manifest tells
  * @param database as the audit has just verified it: files of manifests that are not right are findings already
  */
 export function unverifiedSince(
@@ -59,15 +62,17 @@ export function unverifiedSince(
     }
 
   const mounts = readMounts();
-  // overlayfs gives a directory that is written to a new birth.
-  const isBornThen = (path: Bytes, { birthtimeMs }: Stats): boolean =>
-    birthtimeMs >= since && birthtimeMs < until && mountOf(mounts, root.hostPath(path))?.type !== 'overlay';
+  // overlayfs gives a new birth to whatever is written to.
+  const birthOf = (path: Bytes, { birthtimeMs }: Stats): number | undefined =>
+    mountOf(mounts, root.hostPath(path))?.type === 'overlay' ? undefined : birthtimeMs;
 
   const isVouchedFor = (path: Bytes, kind: Kind, stat: Stats): boolean => {
+    const birth = birthOf(path, stat);
+    if (kind !== 'directory' && birth !== undefined && birth >= until) return true;
     const hash = conffiles.get(path);
     if (hash !== undefined) return kind === 'file' && md5Of(root.hostPath(path)) === hash;
     if (!vouched.has(path) || kind === 'link') return false; // a manifest knows no link's target
-    return kind === 'file' || !isBornThen(path, stat);
+    return kind === 'file' || birth === undefined || birth < since || birth >= until;
   };
 
   // Another machine's, or the kernel's: no installation writes there.
@@ -92,10 +97,18 @@ export function unverifiedSince(
     return [...changed, ...below];
   };
 
-  return TREES.flatMap((tree) => {
+  const { admindir } = database;
+  const ofDpkg = OF_DPKG.flatMap((name) =>
+    name.endsWith('/') ? admindir.names(name.slice(0, -1)).map((file) => `${name}${file}`) : [name],
+  ).flatMap((name) => {
+    const stat = statOf(`${admindir.host}/${name}`);
+    return stat !== undefined && stat.ctimeMs >= since ? [`${admindir.inside}/${name}`] : [];
+  });
+  const inTrees = TREES.flatMap((tree) => {
     const found = root.resolveDirectory(tree);
     return found.kind === 'found' ? walk(found.inside) : [];
-  }).sort();
+  });
+  return [...inTrees, ...ofDpkg].sort();
 }
 
 /** Packages that are installed, and a control file of which changed since: whoever installs or removes one does that. */

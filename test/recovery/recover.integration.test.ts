@@ -1,7 +1,15 @@
 /** `debmend plan` and `debmend recover` in whole systems, beside what test/recovery/states says of every point. */
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect } from 'vitest';
@@ -12,7 +20,8 @@ import { inRoot } from '../lab/chroot.ts';
 import { buildPackage } from '../lab/packages.ts';
 import { rootDescribe, rootTest } from '../lab/roots.ts';
 import { readImage } from './lab/image.ts';
-import { compareImages } from './lab/judge.ts';
+import { compareImages, differencesAfter } from './lab/judge.ts';
+import { fatesOf } from './lab/nothing-lost.ts';
 import { debmendRecovery, interrupt, StatesLab, workloadNamed } from './lab/states.ts';
 
 const BIN = join(import.meta.dirname, '../../bin/debmend');
@@ -201,9 +210,11 @@ rootDescribe('a recovery', () => {
         writeFileSync(file, Buffer.alloc(readFileSync(file).length));
         rmSync(`${file}-wal`, { force: true });
         const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
-        expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+        // Of the half-made settings nobody knows any more that they are: that is said by name, and nothing is mended.
+        expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 1 });
         const { recovery, findings } = reportSchema.parse(JSON.parse(ended.stdout));
-        expect(recovery).toMatchObject({ outcome: 'mended', transaction: { end: 'finished' } });
+        expect(recovery).toMatchObject({ outcome: 'incomplete', transaction: { end: 'finished' } });
+        expect(recovery?.unmended.map(({ path }) => path)).toContain('/etc/lab-settings-2');
         expect(findings.map(({ code }) => code)).toContain('store-set-aside');
         const states = await inRoot(directory, [
           'dpkg-query',
@@ -311,6 +322,71 @@ rootDescribe('a recovery', () => {
       }
     },
   );
+
+  rootTest(
+    'gives things back their names that a repair of the filesystem took, and names what is left',
+    async () => {
+      const workload = workloadNamed('upgrade');
+      const overlay = lab.overlay(workload);
+      try {
+        const { directory } = overlay;
+        const base = lab.base(workload);
+        const at = (path: string) => join(directory, path);
+        mkdirSync(at('lost+found'), { mode: 0o700 });
+        renameSync(at('usr/lib/lab-core'), at('lost+found/#11'));
+        renameSync(at('usr/bin/lab-extra-pager'), at('lost+found/#12'));
+        renameSync(at('etc/lab/own.conf'), at('lost+found/#13'));
+        renameSync(at('var/lib/dpkg/status'), at('lost+found/#14'));
+        writeFileSync(at('lost+found/#15'), 'nobody knows it');
+        const recovered = async () => {
+          const ended = await debmendRecovery(directory, { workload, boot: undefined });
+          const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
+          return { ended, recovery };
+        };
+        const first = await recovered();
+        expect(first.ended, first.ended.stdout).toMatchObject({ code: 1 });
+        expect(first.recovery?.unmended.map(({ path }) => path)).toEqual(['/lost+found']);
+        expect(readdirSync(at('lost+found'))).toEqual(['#15']);
+        const { differences } = compareImages(base, await readImage(directory, base));
+        expect(differences.filter((line) => !line.startsWith('/lost+found'))).toEqual([]);
+        rmSync(at('lost+found/#15'));
+        expect((await recovered()).ended).toMatchObject({ code: 0 });
+      } finally {
+        overlay.remove();
+      }
+    },
+  );
+
+  rootTest('I8: goes by an older snapshot when the disk lost the one from right before', async () => {
+    const workload = workloadNamed('upgrade');
+    const overlay = lab.overlay(workload);
+    try {
+      const { directory } = overlay;
+      const base = lab.base(workload);
+      const { expected } = await lab.uninterrupted(workload);
+      const database = join(directory, 'var/lib/debmend/state.db');
+      const old = readFileSync(database);
+      const point = { class: 'script', at: 'postinst-amid-state' };
+      expect(await interrupt(directory, workload, point, 0)).toBe(true);
+      for (const rest of ['-wal', '-shm']) rmSync(`${database}${rest}`, { force: true });
+      writeFileSync(database, old);
+      const before = await readImage(directory, base);
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      // The end is right, and yet nobody can know that this older snapshot knew all.
+      expect(ended, ended.stderr).toMatchObject({ code: 1 });
+      const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
+      expect(recovery).toMatchObject({
+        outcome: 'incomplete',
+        problems: [],
+        transaction: { end: 'finished' },
+      });
+      const after = await readImage(directory, base);
+      expect(differencesAfter(after, { base, before, expected })).toEqual([]);
+      expect(fatesOf(before, after, { base, expected }).lost).toEqual([]);
+    } finally {
+      overlay.remove();
+    }
+  });
 
   rootTest('gives back what a cut emptied of the notes of deb-systemd-helper', async () => {
     const workload = workloadNamed('upgrade');

@@ -3,6 +3,7 @@
  * and all that is tracked. Each run of a transaction took a snapshot before it, so what a package of the third run was
  * is known from the third; everything else is known from the first run that was not sealed.
  */
+import { DEFAULT_ADMINDIR } from '../../dpkg/database.ts';
 import type { Transaction, TransactionRun } from '../../model/transaction.ts';
 import { Contents } from '../../snapshot/contents.ts';
 import { Entries, type Entry, Origin } from '../../snapshot/entries.ts';
@@ -19,8 +20,17 @@ export class Before {
   readonly #store: Store;
   /** The snapshot before each of those runs; undefined where the store that held it was lost. */
   readonly #snapshots: readonly (number | undefined)[];
+  /**
+   * Whether its own snapshots are lost, which were synced before anything was touched: the disk does not keep what it
+   * promises. An older one stands in for them, if there is one of the same system.
+   */
+  readonly isLost: boolean;
 
-  constructor(store: Store, transaction: Transaction) {
+  /**
+   * @param isOfThisSystem whether record files may be those of right before the transaction: of all packages that it has
+   * nothing to do with they say what dpkg says now
+   */
+  constructor(store: Store, transaction: Transaction, isOfThisSystem: (records: Records) => boolean) {
     this.transaction = transaction;
     this.#store = store;
     this.#entries = new Entries(store);
@@ -31,7 +41,9 @@ export class Before {
       .all(transaction.id) as number[];
     const from = firstUnsealed(transaction);
     this.runs = transaction.runs.slice(from);
-    this.#snapshots = this.runs.map((_, at) => snapshots[from + at]);
+    this.isLost = snapshots.length === 0;
+    const standIn = this.isLost ? newestBefore(store, transaction, isOfThisSystem) : undefined;
+    this.#snapshots = this.runs.map((_, at) => snapshots[from + at] ?? standIn);
   }
 
   /** dpkg's record files right before; undefined when the store does not know them. */
@@ -77,6 +89,20 @@ export class Before {
     if (entry.content === null || !this.#contents.isWhole(entry.content)) return undefined;
     return this.#contents.read(entry.content);
   }
+}
+
+/** The newest sealed snapshot of before a transaction. */
+function newestBefore(
+  store: Store,
+  { startedAt }: Transaction,
+  isOfThisSystem: (records: Records) => boolean,
+): number | undefined {
+  const id = store.db
+    .prepare('SELECT id FROM snapshot WHERE sealed = 1 AND taken_at <= ? ORDER BY id DESC LIMIT 1')
+    .pluck()
+    .get(startedAt) as number | undefined;
+  const records = recordsAt(store, DEFAULT_ADMINDIR, id);
+  return records !== undefined && isOfThisSystem(records) ? id : undefined;
 }
 
 /** Whether a file of the info directory is a package's: `python3.11.list` is none of python3's. */

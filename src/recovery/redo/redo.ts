@@ -1,12 +1,15 @@
 import type { Config } from '../../config/settings.ts';
 import { type Database, DEFAULT_ADMINDIR, readDatabase, readManifest } from '../../dpkg/database.ts';
 import { parseList } from '../../dpkg/manifest.ts';
-import { displayName } from '../../dpkg/package.ts';
+import { displayName, type Package } from '../../dpkg/package.ts';
+import { packageOf } from '../../dpkg/selection.ts';
+import { parseStatus } from '../../dpkg/status.ts';
 import { bytesToText } from '../../model/path-text.ts';
 import type { Transaction } from '../../model/transaction.ts';
 import { loadXxh64 } from '../../scan/xxh64.ts';
 import type { Store } from '../../snapshot/store.ts';
 import { trackedPaths } from '../../snapshot/tracked.ts';
+import type { Records } from '../../snapshot/transaction/outcome.ts';
 import { listTransactions } from '../../snapshot/transaction/record.ts';
 import { type Bytes, bufferOf, bytesFromText, bytesOf } from '../../system/bytes.ts';
 import type { Root } from '../../system/root.ts';
@@ -18,6 +21,7 @@ import { bringsFiles, type Decision, decideRedo, type RedoPackage, type RemovalE
 import type { Effect, EffectsInput } from './effect.ts';
 import { planEffects } from './effects.ts';
 import { isPurge } from './marks.ts';
+import { merged } from './rewind.ts';
 import { describeLost, planTakeBack } from './take-back.ts';
 
 const ARCHIVES = '/var/cache/apt/archives';
@@ -52,7 +56,7 @@ export async function examineRedo(
   lastAlive: number,
 ): Promise<Redo> {
   const database = readDatabase(root);
-  const before = new Before(store, transaction);
+  const before = new Before(store, transaction, (records) => agree(records, database, transaction));
   const inside = database.admindir.host.slice(root.prefix.length) || DEFAULT_ADMINDIR;
   const takenBack = config.recovery.transaction === 'take-back';
   const isOwned = ownersBeside(root, database, new Set());
@@ -128,6 +132,20 @@ export function removalEnds({ info }: Pick<Database, 'info'>): RemovalEnds {
     const kept = pkg.conffiles.length > 0 || info.kindsOf(info.stemOf(pkg)).has('postrm');
     return isPurge(run) || !kept ? 'gone' : 'config-files';
   };
+}
+
+/** Whether of every package that a transaction has nothing to do with the records say what dpkg's present ones say. */
+function agree(records: Records, { packages }: Database, { runs }: Transaction): boolean {
+  const ours = new Set(runs.flatMap((run) => run.packages.map(({ name }) => bytesFromText(name))));
+  const others = [...merged(records).values()].filter((stanza) => !ours.has(packageOf(stanza) ?? ''));
+  const then = parseStatus(others.map((stanza) => `${stanza}\n`).join('\n'), 'status').packages;
+  const versions = (of: readonly Package[]): string =>
+    of
+      .filter(({ name, state }) => !ours.has(name) && state !== 'not-installed')
+      .map(({ name, architecture, version }) => `${name}:${architecture} ${version}`)
+      .sort()
+      .join('\n');
+  return versions(then) === versions(packages);
 }
 
 /** A removal is gone on with, from where it is; everything else goes back to before (decide.ts). */
