@@ -14,8 +14,15 @@ export function lostDirectories(root: Root): Bytes[] {
       tops.add(mountPoint.slice(root.prefix.length));
   return [...tops]
     .map((top) => `${top}/${NAME}`)
-    .filter(
-      (path) => lstatSync(fsPath(root.hostPath(path)), { throwIfNoEntry: false })?.isDirectory() === true,
-    )
+    .filter((path) => isDirectory(root.hostPath(path)))
     .sort(compareBytes);
+}
+
+/** A bind mount's top may be a file, and nothing lies below it. */
+function isDirectory(host: Bytes): boolean {
+  try {
+    return lstatSync(fsPath(host), { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch {
+    return false;
+  }
 }
