@@ -102,6 +102,8 @@ export const FINDING_CODES = {
     'a repair of a filesystem found things without a name, and they still lie in lost+found',
   'filesystem-weak-options': 'a filesystem is mounted so that a power cut does more harm',
   'filesystem-space': 'a filesystem has almost no space, or almost no inodes, left',
+  // What a recovery finds by a snapshot.
+  'package-forgotten': 'dpkg knows nothing of a package whose files lie where a snapshot saw them',
   // Checks of filesystems that were asked for, and those of mounted ones.
   'fsck-check-missed': 'a filesystem check that was asked for was not made at the boot',
   'fsck-settings-left': 'what was changed to ask for a check could not be put back',

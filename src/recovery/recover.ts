@@ -20,12 +20,14 @@ import type { ScanProgress } from '../scan/scan.ts';
 import type { Store } from '../snapshot/store.ts';
 import { listTransactions } from '../snapshot/transaction/record.ts';
 import { sealTransaction } from '../snapshot/transaction/seal.ts';
+import { bytesFromText } from '../system/bytes.ts';
 import { DebmendError, messageOf } from '../system/errors.ts';
 import { holdLocks } from '../system/hold-locks.ts';
 import type { Root } from '../system/root.ts';
 import { type ActionRecord, Run, settleRun, unfinishedRuns } from './actions.ts';
 import { type Asked, askForDueChecks } from './checks.ts';
 import { carryOut } from './deeds.ts';
+import { forgottenPackages } from './forgotten.ts';
 import { gather } from './gather.ts';
 import { Installer } from './install.ts';
 import { unsureOf } from './lost-record.ts';
@@ -298,6 +300,15 @@ class Recoverer {
     return sealed;
   }
 
+  /** What nothing was done about, because nobody knows whether it was to go or to stay. */
+  #forgotten({ database }: AuditResult, open: readonly Transaction[]): LeftAlone[] {
+    const { root, store } = this.#options;
+    const names = open.flatMap(({ runs }) =>
+      runs.flatMap(({ packages }) => packages.map(({ name }) => name)),
+    );
+    return forgottenPackages(root, store, database, new Set(names.map(bytesFromText)));
+  }
+
   /** The last step: of another root than the booted one nobody here knows the next boot. */
   async #askForChecks(after: AuditResult): Promise<Pick<RecoverResult, 'checks'>> {
     const { root, store, config, outage } = this.#options;
@@ -326,7 +337,7 @@ class Recoverer {
       if (known?.harmless === true) return [];
       return [known ?? left(finding, 'it was tried, and is still so', false)];
     });
-    unmended.push(...this.#unsure);
+    unmended.push(...this.#unsure, ...this.#forgotten(after, open));
     const waits = this.#offline || last.steps.some(({ step }) => step.needsNetwork);
     const retry = waits && this.#options.config.recovery.network;
     const acted = this.#run !== undefined;

@@ -89,6 +89,14 @@ export function newestSnapshot(store: Store): Snapshot | undefined {
   return row === undefined ? undefined : snapshotOf(row);
 }
 
+/** The newest of those whose content is known to have been on disk. */
+export function newestSealed(store: Store): Snapshot | undefined {
+  const row = store.db.prepare('SELECT * FROM snapshot WHERE sealed = 1 ORDER BY id DESC LIMIT 1').get() as
+    | Row
+    | undefined;
+  return row === undefined ? undefined : snapshotOf(row);
+}
+
 function snapshotOf(row: Row): Snapshot {
   return {
     id: row.id,

@@ -357,6 +357,32 @@ rootDescribe('a recovery', () => {
     },
   );
 
+  rootTest('I11: names a package that dpkg forgot, or whose removal the disk forgot', async () => {
+    const workload = workloadNamed('upgrade');
+    const overlay = lab.overlay(workload);
+    try {
+      const { directory } = overlay;
+      // As after a purge of which only the records came through: nobody was told of it.
+      const admindir = join(directory, 'var/lib/dpkg');
+      const status = readFileSync(join(admindir, 'status'), 'utf8').split('\n\n');
+      const without = status.filter((stanza) => !stanza.startsWith('Package: lab-extra\n'));
+      expect(without).toHaveLength(status.length - 1);
+      writeFileSync(join(admindir, 'status'), without.join('\n\n'));
+      for (const name of readdirSync(join(admindir, 'info')))
+        if (name.startsWith('lab-extra.')) rmSync(join(admindir, 'info', name));
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 1 });
+      const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
+      const forgotten = recovery?.unmended.filter(({ finding }) => finding === 'package-forgotten');
+      expect(new Set(forgotten?.map(({ package: name }) => name))).toEqual(new Set(['lab-extra']));
+      expect(forgotten?.map(({ path }) => path)).toEqual(
+        expect.arrayContaining(['/usr/bin/lab-extra-pager', '/usr/lib/lab-extra/tool']),
+      );
+    } finally {
+      overlay.remove();
+    }
+  });
+
   rootTest('I8: goes by an older snapshot when the disk lost the one from right before', async () => {
     const workload = workloadNamed('upgrade');
     const overlay = lab.overlay(workload);

@@ -5,13 +5,11 @@
  * deletions may be lost with the record of them there: dpkg calls a package not installed, and all of it still lies
  * where it was.
  */
-import { lstatSync, readlinkSync } from 'node:fs';
 import { parseList } from '../../dpkg/manifest.ts';
 import type { IntendedPackageRecord } from '../../model/transaction.ts';
-import { Kind } from '../../scan/work.ts';
-import type { Entry } from '../../snapshot/entries.ts';
-import { type Bytes, bytesFromText, bytesOf, fsPath } from '../../system/bytes.ts';
+import { type Bytes, bytesFromText, bytesOf } from '../../system/bytes.ts';
 import type { Root } from '../../system/root.ts';
+import { isStill } from '../forgotten.ts';
 import type { Before } from './before.ts';
 
 export interface RemovalContext {
@@ -44,15 +42,4 @@ export function cameBack(
     }
   }
   return false;
-}
-
-/** By its time and size: a rescued copy of a disk has other inodes. */
-function isStill({ kind, size, mtime, target }: Entry, host: Bytes): boolean {
-  const stat = lstatSync(fsPath(host), { throwIfNoEntry: false });
-  if (kind === Kind.link)
-    return (
-      stat?.isSymbolicLink() === true &&
-      bytesOf(readlinkSync(fsPath(host), { encoding: 'buffer' })) === target
-    );
-  return kind === Kind.file && stat?.isFile() === true && stat.size === size && stat.mtimeMs === mtime;
 }

@@ -138,6 +138,7 @@ const TOPIC_OF: Readonly<Record<FindingCode, Topic | typeof BY_LOOKS>> = {
   'scrub-failed': 'filesystem',
   'store-damaged': 'store',
   'store-set-aside': 'calm',
+  'package-forgotten': 'transaction',
   'transaction-interrupted': 'transaction',
 };
 
