@@ -1,6 +1,8 @@
 /** Who mends the same crash: debmend, the standard playbook, and debmend whose own power is cut. */
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { run } from '../../../../src/system/run.ts';
 import type { Ended } from '../../../lab/chroot.ts';
 import type { Disk } from '../../../lab/disk.ts';
 import { debmendRecovery, playbook, type Recovery } from '../states.ts';
@@ -16,6 +18,8 @@ export interface Attempt {
   readonly seconds: number;
   /** Of `debmend-cut`: seconds into the first recovery. */
   readonly secondCut?: number;
+  /** Whether debmend itself was what the disk had destroyed, and a sound machine's did it. */
+  readonly rescued?: boolean;
 }
 
 /**
@@ -38,8 +42,12 @@ export async function attempt(
       boot: one.disk === 'kill' && one.number % 2 === 0 ? undefined : randomUUID(),
     });
   switch (by) {
-    case 'debmend':
-      return { ended: await mend(debmendRecovery), seconds: since() };
+    case 'debmend': {
+      const ended = await mend(debmendRecovery);
+      // What a person does then whose disk is out of order: it is put into another machine (debmend recover --root).
+      if (one.disk !== 'lying' || hasReported(ended)) return { ended, seconds: since() };
+      return { ended: await rescue(disk.directory), seconds: since(), rescued: true };
+    }
     case 'playbook':
       return { ended: await mend(playbook), seconds: since() };
     case 'debmend-cut': {
@@ -51,4 +59,21 @@ export async function attempt(
       return { ended: await mend(debmendRecovery), seconds: since(), secondCut: secondAt };
     }
   }
+}
+
+/** Whether it ran at all. What it reports itself, a failure among it, is its own. */
+function hasReported({ stdout, stderr }: Ended): boolean {
+  return stdout.startsWith('{') || /^debmend: /m.test(stderr);
+}
+
+const BIN = join(import.meta.dirname, '../../../../bin/debmend');
+const RESCUE_TIMEOUT_MS = 10 * 60 * 1000;
+
+async function rescue(directory: string): Promise<Ended> {
+  const command = [BIN, 'recover', '--root', directory, '--apply', '--json'];
+  const { stdout, failure, ...ended } = await run('unshare', ['--net', '--', ...command], {
+    timeout: RESCUE_TIMEOUT_MS,
+  });
+  if (failure !== undefined) throw new Error(`${command.join(' ')}: ${failure}`);
+  return { ...ended, stdout: stdout.toString('utf8') };
 }

@@ -117,7 +117,7 @@ export class Lab {
       disk = ground.disk(made.image);
       const { directory } = disk;
       const { before } = made;
-      const { ended, seconds, secondCut } = await attempt(by, one, disk, wholeSeconds, secondAt);
+      const { ended, seconds, secondCut, rescued } = await attempt(by, one, disk, wholeSeconds, secondAt);
       const { timer } = ground.workload;
       // The playbook gives the command again by itself.
       if (timer !== undefined && by !== 'playbook')
@@ -143,6 +143,7 @@ export class Lab {
         verdict,
         begun: compareImages(ground.base, before).differences.length > 0,
         ...(secondCut === undefined ? {} : { secondCut: rounded(secondCut) }),
+        ...(rescued === undefined ? {} : { rescued }),
         ...(ended.code === undefined ? {} : { code: ended.code }),
         seconds: rounded(seconds),
         differs: judged.differences.length,

@@ -31,6 +31,10 @@ export const resultSchema = z.strictObject({
     .optional()
     .describe('blocks of 4 KiB that the disk lied about'),
   beyond: z.string().optional().describe('why there was no filesystem left'),
+  rescued: z
+    .boolean()
+    .optional()
+    .describe('whether a sound machine did it, because the disk had destroyed debmend'),
   code: z.int().optional(),
   seconds: z.number().describe('of the recovery'),
   differs: count,
