@@ -8,7 +8,36 @@ import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import type { Transaction } from '../model/transaction.ts';
 import type { Root } from '../system/root.ts';
+import type { Redo } from './redo/redo.ts';
 import { touchedSince, unverifiedSince } from './unverified.ts';
+
+/** The packages of an installation that could not be brought to its end. */
+export function notEnded({ id, runs }: Transaction): LeftAlone[] {
+  const names = [...new Set(runs.flatMap(({ packages }) => packages.map(({ name }) => name)))];
+  return names.map((name) => ({
+    finding: 'transaction-interrupted',
+    package: name,
+    harmless: false,
+    reason: `the installation ${id} has to do with it, and was not brought to its end`,
+  }));
+}
+
+/** Files that got their content of before an installation that was not done once more: what it did to them is lost. */
+export function putBackOnly(redo: Redo | undefined): LeftAlone[] {
+  if (redo === undefined || redo.decision.packages.length > 0) return [];
+  return redo.effects.flatMap(({ action, why }) =>
+    action.kind === 'put'
+      ? [
+          {
+            finding: 'transaction-interrupted' as const,
+            path: pathToText(action.path),
+            harmless: false,
+            reason: `${why.reason}; it has its content of before the installation ${redo.transaction.id}, which had come to its end: what that did to it is lost`,
+          },
+        ]
+      : [],
+  );
+}
 
 export interface Mended {
   /** Packages that the recovery unpacked once more, as dpkg prints them. */

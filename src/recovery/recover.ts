@@ -17,6 +17,7 @@ import type { OutageVerdict } from '../model/outage.ts';
 import { type LeftAlone, PHASES, type Recovery, type Step } from '../model/recovery.ts';
 import type { Transaction } from '../model/transaction.ts';
 import type { ScanProgress } from '../scan/scan.ts';
+import { hasLostSnapshots } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
 import { listTransactions } from '../snapshot/transaction/record.ts';
 import { sealTransaction } from '../snapshot/transaction/seal.ts';
@@ -30,11 +31,11 @@ import { carryOut } from './deeds.ts';
 import { forgottenPackages } from './forgotten.ts';
 import { gather } from './gather.ts';
 import { Installer } from './install.ts';
-import { unsureOf } from './lost-record.ts';
+import { notEnded, putBackOnly, unsureOf } from './lost-record.ts';
 import { type Deed, left, type Planned, type PlannedStep, placeOf, planRecovery } from './plan.ts';
 import { Programs } from './programs/runner.ts';
 import { isReached } from './redo/decide.ts';
-import { removalEnds } from './redo/redo.ts';
+import { type Redo, removalEnds } from './redo/redo.ts';
 import { mendTools } from './tools.ts';
 
 export interface RecoverOptions {
@@ -127,10 +128,8 @@ class Recoverer {
   readonly #tried = new Set<string>();
   readonly #problems: string[] = [];
   readonly #actions: ActionRecord[] = [];
-  /** Interrupted transactions that were done once more, or taken back, in this run; whether it was that. */
-  readonly #redone = new Map<string, boolean>();
-  /** Of those, whose own snapshots the disk had lost. */
-  readonly #withoutBefore = new Set<string>();
+  /** What was done with the interrupted transactions in this run, by their ids. */
+  readonly #redone = new Map<string, Redo>();
   #offline = false;
   #tools: boolean | undefined;
   readonly #ended = new Map<string, 'finished' | 'taken-back'>();
@@ -216,11 +215,8 @@ class Recoverer {
         if (planned.deed.kind === 'download' && problems.length > 0) this.#offline = true;
         if (planned.deed.kind === 'reinstall' && problems.length === 0)
           this.#reinstalled.add(planned.step.package ?? '');
-        if (planned.deed.kind === 'redo') {
-          const { transaction, takenBack, before } = planned.deed.redo;
-          this.#redone.set(transaction.id, takenBack);
-          if (before.isLost) this.#withoutBefore.add(transaction.id);
-        }
+        if (planned.deed.kind === 'redo')
+          this.#redone.set(planned.deed.redo.transaction.id, planned.deed.redo);
       } catch (error) {
         // One file that cannot be mended keeps no other from it; a lost lock or a full disk does.
         if (!isOfOneStep(error)) throw error;
@@ -284,20 +280,21 @@ class Recoverer {
       // Of one whose record was lost with all that it brought there is nothing to do, and much to tell.
       const isRebuilt = transaction.origin === 'rebuilt';
       const isBlank = isRebuilt && transaction.runs.every(({ packages }) => packages.length === 0);
-      const takenBack = isBlank ? false : this.#redone.get(transaction.id);
+      const redo = this.#redone.get(transaction.id);
+      const takenBack = isBlank ? false : redo?.takenBack;
       if (takenBack === undefined || (!takenBack && !hasEnded(transaction, after))) continue;
       await sealTransaction(store, root, config, transaction, 'recovery');
       this.#ended.set(transaction.id, takenBack ? 'taken-back' : 'finished');
-      if (isRebuilt || this.#withoutBefore.has(transaction.id))
-        this.#unsure.push(
-          ...unsureOf(root, after.database, transaction, {
-            reinstalled: this.#reinstalled,
-            begun: this.#begun,
-          }),
-        );
+      this.#unsure.push(...putBackOnly(redo), ...this.#unsureOf(after, transaction));
       sealed = true;
     }
     return sealed;
+  }
+
+  #unsureOf({ database }: AuditResult, transaction: Transaction): LeftAlone[] {
+    const { root, store } = this.#options;
+    if (!hasLostSnapshots(store, transaction)) return [];
+    return unsureOf(root, database, transaction, { reinstalled: this.#reinstalled, begun: this.#begun });
   }
 
   /** What nothing was done about, because nobody knows whether it was to go or to stay. */
@@ -338,6 +335,8 @@ class Recoverer {
       return [known ?? left(finding, 'it was tried, and is still so', false)];
     });
     unmended.push(...this.#unsure, ...this.#forgotten(after, open));
+    for (const transaction of open)
+      unmended.push(...notEnded(transaction), ...this.#unsureOf(after, transaction));
     const waits = this.#offline || last.steps.some(({ step }) => step.needsNetwork);
     const retry = waits && this.#options.config.recovery.network;
     const acted = this.#run !== undefined;

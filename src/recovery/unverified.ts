@@ -34,6 +34,15 @@ const NOT_JUDGED: ReadonlySet<Bytes> = new Set([
 /** Of dpkg's own files those that nobody can make anew from packages alone, in its admindir. */
 const OF_DPKG = ['diversions', 'statoverride', 'alternatives/', 'triggers/'] as const;
 
+const ACCOUNT_FILES: readonly Bytes[] = [
+  '/etc/passwd',
+  '/etc/group',
+  '/etc/shadow',
+  '/etc/gshadow',
+  '/etc/subuid',
+  '/etc/subgid',
+];
+
 /** A directory with more of them is named as a whole. */
 const MOST_OF_A_DIRECTORY = 50;
 
@@ -108,7 +117,13 @@ export function unverifiedSince(
     const found = root.resolveDirectory(tree);
     return found.kind === 'found' ? walk(found.inside) : [];
   });
-  return [...inTrees, ...ofDpkg].sort();
+  return [...new Set([...withAccounts(root, inTrees), ...ofDpkg])].sort();
+}
+
+/** passwd(5) and the like belong together: where one of them changed, an old one of another is wrong by itself. */
+function withAccounts(root: Root, paths: readonly Bytes[]): readonly Bytes[] {
+  if (!paths.some((path) => ACCOUNT_FILES.includes(path))) return paths;
+  return [...paths, ...ACCOUNT_FILES.filter((path) => statOf(root.hostPath(path)) !== undefined)];
 }
 
 /** Packages that are installed, and a control file of which changed since: whoever installs or removes one does that. */

@@ -1,4 +1,5 @@
 /** The list of snapshots: what each is about, how much it changed, whether it is sealed; and which of them stay. */
+import type { Transaction } from '../model/transaction.ts';
 import type { Store } from './store.ts';
 
 /** `before` and `after` belong to a transaction; the others were asked for. */
@@ -95,6 +96,14 @@ export function newestSealed(store: Store): Snapshot | undefined {
     | Row
     | undefined;
   return row === undefined ? undefined : snapshotOf(row);
+}
+
+/** Whether a snapshot was taken before a transaction, synced, and is gone: the disk does not keep what it promises. */
+export function hasLostSnapshots(store: Store, { id, origin }: Transaction): boolean {
+  // The agent takes none: it hears of an installation when that is at work.
+  if (origin === 'watch') return false;
+  const ofIt = store.db.prepare("SELECT 1 FROM snapshot WHERE trans = ? AND kind = 'before' LIMIT 1").get(id);
+  return ofIt === undefined;
 }
 
 function snapshotOf(row: Row): Snapshot {

@@ -7,6 +7,7 @@ import { DEFAULT_ADMINDIR } from '../../dpkg/database.ts';
 import type { Transaction, TransactionRun } from '../../model/transaction.ts';
 import { Contents } from '../../snapshot/contents.ts';
 import { Entries, type Entry, Origin } from '../../snapshot/entries.ts';
+import { hasLostSnapshots } from '../../snapshot/snapshots.ts';
 import type { Store } from '../../snapshot/store.ts';
 import { type Records, recordsAt } from '../../snapshot/transaction/outcome.ts';
 import type { Bytes } from '../../system/bytes.ts';
@@ -21,12 +22,8 @@ export class Before {
   /** The snapshot before each of those runs; undefined where the store that held it was lost. */
   readonly #snapshots: readonly (number | undefined)[];
   /**
-   * Whether its own snapshots are lost, which were synced before anything was touched: the disk does not keep what it
-   * promises. An older one stands in for them, if there is one of the same system.
-   */
-  readonly isLost: boolean;
-
-  /**
+   * Where its own snapshots are lost, an older one stands in for them, if there is one of the same system.
+   *
    * @param isOfThisSystem whether record files may be those of right before the transaction: of all packages that it has
    * nothing to do with they say what dpkg says now
    */
@@ -41,8 +38,9 @@ export class Before {
       .all(transaction.id) as number[];
     const from = firstUnsealed(transaction);
     this.runs = transaction.runs.slice(from);
-    this.isLost = snapshots.length === 0;
-    const standIn = this.isLost ? newestBefore(store, transaction, isOfThisSystem) : undefined;
+    const standIn = hasLostSnapshots(store, transaction)
+      ? newestBefore(store, transaction, isOfThisSystem)
+      : undefined;
     this.#snapshots = this.runs.map((_, at) => snapshots[from + at] ?? standIn);
   }
 

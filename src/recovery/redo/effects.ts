@@ -46,6 +46,11 @@ export function planEffects(input: EffectsInput): Effect[] {
   return input.takenBack ? effects.map((effect) => ({ ...effect, comesBack: false })) : effects;
 }
 
+/** Of it only what the cut damaged of tracked files. */
+export function planDamage(input: EffectsInput): Effect[] {
+  return trackedBefore(input, undefined);
+}
+
 /** Which paths the maintainer scripts and archives of the transaction's packages name. */
 export class Names {
   readonly #scripts: Bytes;
@@ -135,8 +140,12 @@ function* allPaths({ ownedBefore, archives, packages }: EffectsInput): Iterable<
   }
 }
 
-/** What was tracked before and is not what it was. */
-function trackedBefore(input: EffectsInput, names: Names): Effect[] {
+/**
+ * What was tracked before and is not what it was.
+ *
+ * @param names of the packages that are installed once more; without any, nothing that is missing is missed
+ */
+function trackedBefore(input: EffectsInput, names: Names | undefined): Effect[] {
   const { root, before } = input;
   const effects: Effect[] = [];
   for (const entry of before.tracked()) {
@@ -144,7 +153,7 @@ function trackedBefore(input: EffectsInput, names: Names): Effect[] {
     const host = root.hostPath(entry.path);
     const stat = lstatSync(fsPath(host), { throwIfNoEntry: false });
     if (entry.kind === Kind.link) {
-      if (entry.target === null || !names.has(entry.path)) continue;
+      if (entry.target === null || names?.has(entry.path) !== true) continue;
       if (stat?.isSymbolicLink() === true && targetOf(host) === entry.target) continue;
       if (stat !== undefined && !stat.isSymbolicLink()) continue;
       effects.push({
@@ -155,7 +164,7 @@ function trackedBefore(input: EffectsInput, names: Names): Effect[] {
       continue;
     }
     if (stat === undefined) {
-      if (names.has(entry.path))
+      if (names?.has(entry.path) === true)
         effects.push(...putBack(before, entry, 'it was taken away by the interrupted installation'));
       continue;
     }

@@ -19,7 +19,7 @@ import { cameBack } from './came-back.ts';
 import { rewindEffects } from './database.ts';
 import { bringsFiles, type Decision, decideRedo, type RedoPackage, type RemovalEnds } from './decide.ts';
 import type { Effect, EffectsInput } from './effect.ts';
-import { planEffects } from './effects.ts';
+import { planDamage, planEffects } from './effects.ts';
 import { isPurge } from './marks.ts';
 import { merged } from './rewind.ts';
 import { describeLost, planTakeBack } from './take-back.ts';
@@ -88,9 +88,8 @@ export async function examineRedo(
     takenBack,
     husks: husksOf(database, decision),
   };
-  if (decision.packages.length === 0) return { ...base, effects: [], impossible: undefined };
   // With the snapshot lost there is no way back to before; the archives bring its packages to their end all the same.
-  if (records === undefined)
+  if (records === undefined || (decision.packages.length === 0 && !decision.crashed))
     return {
       ...base,
       effects: [],
@@ -114,6 +113,11 @@ export async function examineRedo(
     lastAlive,
     xxh64: await loadXxh64(),
   };
+  // All came to its end, and nothing is done once more; what the cut damaged of tracked files is damaged all the same.
+  if (decision.packages.length === 0) {
+    const effects = decision.crashed ? planDamage(input) : [];
+    return { ...base, effects, impossible: undefined };
+  }
   const back = takenBack ? planTakeBack(store, input) : { effects: [], lost: [] };
   const effects = [
     ...planEffects(input),

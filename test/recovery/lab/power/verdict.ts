@@ -11,6 +11,7 @@
  *   failed     it did not come to an end
  *   beyond     no filesystem was left to mend anything on, after the boot's own check
  */
+import { parseDiversions } from '../../../../src/dpkg/diversions.ts';
 import { type Report, reportSchema } from '../../../../src/model/report.ts';
 import type { RootImage } from '../image.ts';
 
@@ -89,11 +90,13 @@ function isNamed(difference: string, { findings, recovery }: Report, after: Root
     (one) => one !== undefined,
   );
   if (paths.some((one) => path === one || path.startsWith(`${one}/`))) return true;
+  const { diversions } = parseDiversions(after.texts.get('/var/lib/dpkg/diversions') ?? '', 'diversions');
+  const name = diversions.find(({ to }) => to === path)?.from ?? path;
   const packages = said.flatMap((one) => (one.package === undefined ? [] : [one.package.replace(/:.*/, '')]));
   const record = /record of ([^:]+):/.exec(difference)?.[1];
   const info = /^\/var\/lib\/dpkg\/info\/([^:/]+?)(?::[^:/]+)?\.[a-z0-9]+$/.exec(path)?.[1];
   return packages.some(
-    (name) => name === record || name === info || ownsFile(after, name, path.replace(/^\/usr/, '')),
+    (owner) => owner === record || owner === info || ownsFile(after, owner, name.replace(/^\/usr/, '')),
   );
 }
 
