@@ -2,31 +2,41 @@
  * What nobody knows any more of an installation whose record (origin `rebuilt`) or whose snapshot the disk lost, said by
  * name: its packages, those that it had to do with, and the files that it may have brought or left half-written.
  */
-import type { Database } from '../dpkg/database.ts';
+import { type Database, DEFAULT_ADMINDIR } from '../dpkg/database.ts';
 import { displayName } from '../dpkg/package.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import type { Transaction } from '../model/transaction.ts';
 import type { Root } from '../system/root.ts';
+import { EXTENDED_STATES } from './redo/database.ts';
 import type { Redo } from './redo/redo.ts';
 import { touchedSince, unverifiedSince } from './unverified.ts';
 
 /** The packages of an installation that could not be brought to its end. */
 export function notEnded({ id, runs }: Transaction): LeftAlone[] {
   const names = [...new Set(runs.flatMap(({ packages }) => packages.map(({ name }) => name)))];
-  return names.map((name) => ({
-    finding: 'transaction-interrupted',
-    package: name,
-    harmless: false,
-    reason: `the installation ${id} has to do with it, and was not brought to its end`,
-  }));
+  if (names.length === 0) return [];
+  const open = { finding: 'transaction-interrupted', harmless: false } as const;
+  return [
+    ...names.map((name) => ({
+      ...open,
+      package: name,
+      reason: `the installation ${id} has to do with it, and was not brought to its end`,
+    })),
+    {
+      ...open,
+      path: pathToText(EXTENDED_STATES),
+      reason: `the automatic marks of the packages of ${id} are not as they will be at its end`,
+    },
+  ];
 }
 
 /** Files that got their content of before an installation that was not done once more: what it did to them is lost. */
 export function putBackOnly(redo: Redo | undefined): LeftAlone[] {
   if (redo === undefined || redo.decision.packages.length > 0) return [];
+  // dpkg's own files are merged, stanza by stanza, and lose nothing.
   return redo.effects.flatMap(({ action, why }) =>
-    action.kind === 'put'
+    action.kind === 'put' && !action.path.startsWith(`${DEFAULT_ADMINDIR}/`)
       ? [
           {
             finding: 'transaction-interrupted' as const,

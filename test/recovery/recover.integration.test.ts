@@ -414,6 +414,51 @@ rootDescribe('a recovery', () => {
     }
   });
 
+  rootTest('takes away what mkinitramfs was building, and nothing of anybody else', async () => {
+    const { workload, overlay, directory } = await cut('postinst-amid-state');
+    try {
+      const scratch = join(directory, 'var/tmp/mkinitramfs_Ab12Cd');
+      mkdirSync(join(scratch, 'conf'), { recursive: true });
+      writeFileSync(join(scratch, 'conf/arch.conf'), '');
+      writeFileSync(join(directory, 'var/tmp/mkinitramfs-MAIN_Ab12Cd'), '');
+      writeFileSync(join(directory, 'var/tmp/somebody'), "somebody's own\n");
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+      expect(readdirSync(join(directory, 'var/tmp'))).toEqual(['somebody']);
+      const listed = await inRoot(directory, ['debmend', 'quarantine', 'list', '--json']);
+      expect(listed.stdout).toContain('/var/tmp/mkinitramfs_Ab12Cd');
+    } finally {
+      overlay.remove();
+    }
+  });
+
+  rootTest('I11: says what a disk took of the accounts after a removal had come to its end', async () => {
+    const workload = workloadNamed('purge');
+    const recovered = async (damage: (directory: string) => void) => {
+      const overlay = lab.overlay(workload);
+      try {
+        const { directory } = overlay;
+        // At the last call there is nothing left to remove, and nothing is sealed.
+        const calls = (await lab.points(workload)).filter((point) => point.class === 'fsync');
+        const last = calls.at(-1) ?? { class: 'fsync', at: '1' };
+        expect(await interrupt(directory, workload, last, 0)).toBe(true);
+        expect((await inRoot(directory, ['dpkg-query', '-W', 'lab-*'])).stdout).toBe('');
+        damage(directory);
+        const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+        const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
+        return { code: ended.code, paths: recovery?.unmended.map(({ path }) => path) };
+      } finally {
+        overlay.remove();
+      }
+    };
+    expect(await recovered(() => {})).toEqual({ code: 0, paths: [] });
+    const torn = await recovered((directory) => {
+      const shadow = join(directory, 'etc/shadow');
+      writeFileSync(shadow, readFileSync(shadow).subarray(0, -5));
+    });
+    expect(torn).toEqual({ code: 1, paths: ['/etc/shadow'] });
+  });
+
   rootTest('gives back what a cut emptied of the notes of deb-systemd-helper', async () => {
     const workload = workloadNamed('upgrade');
     const overlay = lab.overlay(workload);

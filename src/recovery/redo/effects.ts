@@ -22,7 +22,7 @@ import { type Bytes, bytesOf, fsPath } from '../../system/bytes.ts';
 import { readRegularFile } from '../../system/files.ts';
 import { looksDamaged, lostForm } from '../content.ts';
 import type { Before } from './before.ts';
-import { aside, type Effect, type EffectsInput, isThereAt } from './effect.ts';
+import { aside, type Effect, type EffectsInput, isThereAt, namesIn } from './effect.ts';
 import { beginningOf, isBornSince, stateOf } from './state.ts';
 
 /** Larger tracked files are not read here, in bytes: their own checks look at them (an initramfs). */
@@ -42,13 +42,14 @@ export function planEffects(input: EffectsInput): Effect[] {
     ...trackedBefore(input, names),
     ...trackedSince(input, names),
     ...stateOf(input),
+    ...scratch(input),
   ];
   return input.takenBack ? effects.map((effect) => ({ ...effect, comesBack: false })) : effects;
 }
 
-/** Of it only what the cut damaged of tracked files. */
+/** Of it only what the cut damaged of tracked files, and what nobody needs. */
 export function planDamage(input: EffectsInput): Effect[] {
-  return trackedBefore(input, undefined);
+  return [...trackedBefore(input, undefined), ...scratch(input)];
 }
 
 /** Which paths the maintainer scripts and archives of the transaction's packages name. */
@@ -82,6 +83,22 @@ export class Names {
     const name = path.slice(path.lastIndexOf('/') + 1);
     return this.has(path) || (name.length >= 4 && this.#scripts.includes(name));
   }
+}
+
+/** Where programs of maintainer scripts work that stays over a boot, and what is theirs there (mkinitramfs(8), DESTDIR). */
+const SCRATCH = { directory: '/var/tmp', names: /^mkinitramfs[-_]/ };
+
+/** What a program was building when the power went, hundreds of megabytes perhaps, and nobody takes away. */
+function scratch({ root, before, crashed }: EffectsInput): Effect[] {
+  const directory = root.resolveDirectory(SCRATCH.directory);
+  if (!crashed || directory.kind !== 'found') return [];
+  return namesIn(directory.host)
+    .filter((name) => SCRATCH.names.test(name))
+    .flatMap((name) => {
+      const stat = lstatSync(fsPath(`${directory.host}/${name}`), { throwIfNoEntry: false });
+      if (stat === undefined || !isBornSince(stat, beginningOf(before))) return [];
+      return [aside(`${directory.inside}/${name}`, 'an initramfs was being built there when the power went')];
+    });
 }
 
 function leftovers(input: EffectsInput): Effect[] {

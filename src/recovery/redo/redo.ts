@@ -115,7 +115,9 @@ export async function examineRedo(
   };
   // All came to its end, and nothing is done once more; what the cut damaged of tracked files is damaged all the same.
   if (decision.packages.length === 0) {
-    const effects = decision.crashed ? planDamage(input) : [];
+    const effects = decision.crashed
+      ? [...planDamage(input), ...rewindEffects(root, database, before, inside, decision, names, records)]
+      : [];
     return { ...base, effects, impossible: undefined };
   }
   const back = takenBack ? planTakeBack(store, input) : { effects: [], lost: [] };
