@@ -164,6 +164,8 @@ class Recoverer {
         await this.#carryOut(todo);
         after = await look(this.#options);
       }
+      // A seal's own snapshot knows only what is known now.
+      this.#unsure.push(...this.#forgotten(after));
       const sealed = await this.#seal(after);
       if (sealed) after = await look(this.#options);
       const checks = await this.#askForChecks(after);
@@ -298,9 +300,9 @@ class Recoverer {
   }
 
   /** What nothing was done about, because nobody knows whether it was to go or to stay. */
-  #forgotten({ database }: AuditResult, open: readonly Transaction[]): LeftAlone[] {
+  #forgotten({ database }: AuditResult): LeftAlone[] {
     const { root, store } = this.#options;
-    const names = open.flatMap(({ runs }) =>
+    const names = interruptedTransactions(store).flatMap(({ runs }) =>
       runs.flatMap(({ packages }) => packages.map(({ name }) => name)),
     );
     return forgottenPackages(root, store, database, new Set(names.map(bytesFromText)));
@@ -334,7 +336,7 @@ class Recoverer {
       if (known?.harmless === true) return [];
       return [known ?? left(finding, 'it was tried, and is still so', false)];
     });
-    unmended.push(...this.#unsure, ...this.#forgotten(after, open));
+    unmended.push(...this.#unsure);
     for (const transaction of open)
       unmended.push(...notEnded(transaction), ...this.#unsureOf(after, transaction));
     const waits = this.#offline || last.steps.some(({ step }) => step.needsNetwork);
