@@ -573,10 +573,10 @@ for (const { what, make, findings } of OWN) {
 }
 
 /**
- * Made for real in test/audit/boot and test/recovery/regenerate, which take systems with a kernel and more packages, and
- * on filesystems in test/fsck.
+ * Made for real in test/audit/boot and test/recovery/regenerate, which take systems with a kernel and more packages, on
+ * filesystems in test/fsck, and what only a recovery tells in test/recovery/recover.
  */
-const ELSEWHERE = /^(?:generated|boot|filesystem|fsck|scrub)-/;
+const ELSEWHERE = /^(?:generated|boot|filesystem|fsck|scrub)-|^package-forgotten$/;
 
 it('every code there is comes from a damage that was really made', () => {
   const made = [TWENTY, INTERRUPTIONS, OTHERS, ALONE, OWN].flat().flatMap(({ findings }) => findings);
