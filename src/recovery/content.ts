@@ -1,5 +1,6 @@
 /** What content alone tells of damage, where no manifest knows better. */
 import type { Bytes } from '../system/bytes.ts';
+import { areAccounts } from './accounts.ts';
 
 /** Disks write sectors of this size at least, in bytes. */
 const SECTOR = 512;
@@ -25,16 +26,6 @@ export function looksDamaged(data: Buffer): 'empty' | 'all NUL' | 'ending in NUL
 /** What no text has: control bytes but those of white space, backspace and escape sequences. */
 const NO_TEXT = /[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f]/;
 
-/** How many fields a line has: passwd(5), group(5), shadow(5), gshadow(5), subuid(5), subgid(5). */
-const ACCOUNT_FIELDS: ReadonlyMap<Bytes, number> = new Map([
-  ['/etc/passwd', 7],
-  ['/etc/group', 4],
-  ['/etc/shadow', 9],
-  ['/etc/gshadow', 4],
-  ['/etc/subuid', 3],
-  ['/etc/subgid', 3],
-]);
-
 /**
  * Whether a file has lost the form that it had: other blocks stand in it, as a disk leaves them that writes to the wrong
  * place. Nothing is said of a file that had no such form before.
@@ -43,20 +34,6 @@ const ACCOUNT_FIELDS: ReadonlyMap<Bytes, number> = new Map([
  */
 export function lostForm(path: Bytes, before: Bytes, now: Bytes): string | undefined {
   if (!NO_TEXT.test(before) && NO_TEXT.test(now)) return 'no longer text';
-  const fields = ACCOUNT_FIELDS.get(path);
-  if (fields === undefined) return undefined;
-  return areAccounts(before, fields) && !areAccounts(now, fields)
-    ? 'no longer a list of accounts'
-    : undefined;
-}
-
-function areAccounts(text: Bytes, fields: number): boolean {
-  // Lines of NIS (`+::::::`) have as many; the last one has its end, or was cut.
-  return (
-    text.endsWith('\n') &&
-    text
-      .split('\n')
-      .slice(0, -1)
-      .every((line) => line.split(':').length === fields)
-  );
+  const isBroken = areAccounts(path, before) === true && areAccounts(path, now) === false;
+  return isBroken ? 'no longer a list of accounts' : undefined;
 }

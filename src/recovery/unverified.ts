@@ -13,6 +13,7 @@ import { type Bytes, fsPath } from '../system/bytes.ts';
 import { md5OfRegularFile } from '../system/hash-file.ts';
 import { mountOf, readMounts } from '../system/mounts.ts';
 import type { Root } from '../system/root.ts';
+import { ACCOUNT_FILES } from './accounts.ts';
 
 /** Where installations put what is meant to stay. */
 const TREES = ['/boot', '/etc', '/opt', '/usr', '/var'] as const;
@@ -34,15 +35,6 @@ const NOT_JUDGED: ReadonlySet<Bytes> = new Set([
 /** Of dpkg's own files those that nobody can make anew from packages alone, in its admindir. */
 const OF_DPKG = ['diversions', 'statoverride', 'alternatives/', 'triggers/'] as const;
 
-const ACCOUNT_FILES: readonly Bytes[] = [
-  '/etc/passwd',
-  '/etc/group',
-  '/etc/shadow',
-  '/etc/gshadow',
-  '/etc/subuid',
-  '/etc/subgid',
-];
-
 /** A directory with more of them is named as a whole. */
 const MOST_OF_A_DIRECTORY = 50;
 
@@ -51,7 +43,8 @@ type Kind = 'directory' | 'link' | 'file';
 /**
  * Paths inside the root, sorted; never those below another one.
  *
- * @param since when the installation began, in milliseconds since the epoch; times of change (ctime, inode(7)) are compared, which nobody can set
+ * @param since when the installation began, in milliseconds since the epoch; times of change (ctime, inode(7)) are
+ * compared, which nobody can set
  * @param until when the recovery began: what it made itself is right. A directory that a package owns may have been a
  * link to another until the installation, and no manifest tells
  * @param database as the audit has just verified it: files of manifests that are not right are findings already

@@ -20,6 +20,7 @@ import { xxh64Of } from '../../scan/xxh64.ts';
 import type { Entry } from '../../snapshot/entries.ts';
 import { type Bytes, bytesOf, fsPath } from '../../system/bytes.ts';
 import { readRegularFile } from '../../system/files.ts';
+import { isAccountScratch, isOfAccounts } from '../accounts.ts';
 import { looksDamaged, lostForm } from '../content.ts';
 import type { Before } from './before.ts';
 import { aside, type Effect, type EffectsInput, isThereAt, namesIn } from './effect.ts';
@@ -27,12 +28,6 @@ import { beginningOf, isBornSince, stateOf } from './state.ts';
 
 /** Larger tracked files are not read here, in bytes: their own checks look at them (an initramfs). */
 const READ_LIMIT = 16 * 1024 * 1024;
-
-/** passwd(5), group(5), shadow(5), gshadow(5), subuid(5), subgid(5), their backups and their lock. */
-const ACCOUNTS = /^\/etc\/(?:(?:passwd|group|shadow|gshadow|subuid|subgid)-?|\.pwd\.lock)$/;
-
-/** What the account programs put beside those while they work, and take away (shadow's lib/commonio.c). */
-const ACCOUNT_SCRATCH = /^\/etc\/(?:passwd|group|shadow|gshadow|subuid|subgid)(?:\.lock|\.\d+|\+)$/;
 
 /** What is to be done, in order. */
 export function planEffects(input: EffectsInput): Effect[] {
@@ -72,7 +67,7 @@ export class Names {
 
   /** Whether a path is literally theirs. Accounts are everybody's, and only their own tools write them. */
   has(path: Bytes): boolean {
-    return this.#shipped.has(path) || (this.#scripts.includes(path) && !ACCOUNTS.test(path));
+    return this.#shipped.has(path) || (this.#scripts.includes(path) && !isOfAccounts(path));
   }
 
   /**
@@ -235,7 +230,7 @@ function trackedSince(input: EffectsInput, names: Names): Effect[] {
     // A snapshot that knew less (another configuration, its limit) is no proof that a file was not there.
     if (!isBornSince(stat, beginningOf(before))) continue;
     const damage = looksDamaged(readFileSync(fsPath(host)));
-    if (ACCOUNT_SCRATCH.test(path)) effects.push(aside(path, 'a program that changes accounts was stopped'));
+    if (isAccountScratch(path)) effects.push(aside(path, 'a program that changes accounts was stopped'));
     else if (damage !== undefined)
       effects.push(aside(path, `the interrupted installation made it, and it is ${damage}`, true));
     else if (input.crashed || names.mayHave(path))
