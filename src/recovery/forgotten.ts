@@ -3,23 +3,22 @@
  * leaves none of them; so either the disk forgot the removal, or dpkg's database forgot the package. Which of the two,
  * nobody can tell without the transaction's record: they are named, and left.
  */
-import { lstatSync, readlinkSync } from 'node:fs';
 import type { Database } from '../dpkg/database.ts';
-import { readManifest } from '../dpkg/database.ts';
 import { parseList } from '../dpkg/manifest.ts';
 import { displayName } from '../dpkg/package.ts';
 import { parseStatus } from '../dpkg/status.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
-import { Kind } from '../scan/work.ts';
 import { Contents } from '../snapshot/contents.ts';
-import { Entries, type Entry } from '../snapshot/entries.ts';
+import { Entries } from '../snapshot/entries.ts';
 import { newestSealed } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
 import { recordsAt } from '../snapshot/transaction/outcome.ts';
-import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
+import { type Bytes, bytesOf } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
+import { ownersBeside } from './owners.ts';
 import { merged } from './redo/rewind.ts';
+import { stillThere } from './still-there.ts';
 
 /** @param open names of packages that an interrupted transaction has, and answers for */
 export function forgottenPackages(
@@ -37,7 +36,7 @@ export function forgottenPackages(
     ({ name, state }) => state === 'installed' && !known.has(name) && !open.has(name),
   );
   if (gone.length === 0) return [];
-  const owned = ownedPaths(root, database);
+  const isOwned = ownersBeside(root, database, new Set());
   const entries = new Entries(store);
   const contents = new Contents(store);
   return gone.flatMap((pkg) => {
@@ -45,12 +44,8 @@ export function forgottenPackages(
     const paths = lists.flatMap(({ content }) =>
       content === null || !contents.isWhole(content) ? [] : parseList(bytesOf(contents.read(content))).paths,
     );
-    const left = paths.flatMap((path) => {
-      const found = root.resolve(path);
-      if (found.kind !== 'found' || owned.has(path) || owned.has(found.inside)) return [];
-      const was = entries.findAt(snapshot.id, found.inside);
-      return was !== undefined && isStill(was, found.host) ? [found.inside] : [];
-    });
+    const find = (inside: Bytes) => entries.findAt(snapshot.id, inside);
+    const left = [...stillThere({ root, isOwned, find }, paths)];
     if (left.length === 0) return [];
     const head = {
       finding: 'package-forgotten' as const,
@@ -66,26 +61,4 @@ export function forgottenPackages(
       ...left.map((path) => ({ ...head, path: pathToText(path), reason: `${seen}, and the file is there` })),
     ];
   });
-}
-
-function ownedPaths(root: Root, database: Database): ReadonlySet<Bytes> {
-  const owned = new Set<Bytes>();
-  for (const pkg of database.packages)
-    for (const path of readManifest(database, pkg, false).paths) {
-      owned.add(path);
-      const found = root.resolve(path);
-      if (found.kind === 'found') owned.add(found.inside);
-    }
-  return owned;
-}
-
-/** Whether what a snapshot saw stands there, by its time and size: a rescued copy of a disk has other inodes. */
-export function isStill({ kind, size, mtime, target }: Entry, host: Bytes): boolean {
-  const stat = lstatSync(fsPath(host), { throwIfNoEntry: false });
-  if (kind === Kind.link)
-    return (
-      stat?.isSymbolicLink() === true &&
-      bytesOf(readlinkSync(fsPath(host), { encoding: 'buffer' })) === target
-    );
-  return kind === Kind.file && stat?.isFile() === true && stat.size === size && stat.mtimeMs === mtime;
 }

@@ -90,11 +90,17 @@ export function newestSnapshot(store: Store): Snapshot | undefined {
   return row === undefined ? undefined : snapshotOf(row);
 }
 
-/** The newest of those whose content is known to have been on disk. */
-export function newestSealed(store: Store): Snapshot | undefined {
-  const row = store.db.prepare('SELECT * FROM snapshot WHERE sealed = 1 ORDER BY id DESC LIMIT 1').get() as
-    | Row
-    | undefined;
+/**
+ * The newest of those whose content is known to have been on disk.
+ *
+ * @param at of those that were taken by then, as ISO 8601 has it
+ */
+export function newestSealed(store: Store, at?: string): Snapshot | undefined {
+  const row = store.db
+    .prepare(
+      'SELECT * FROM snapshot WHERE sealed = 1 AND (@at IS NULL OR taken_at <= @at) ORDER BY id DESC LIMIT 1',
+    )
+    .get({ at: at ?? null }) as Row | undefined;
   return row === undefined ? undefined : snapshotOf(row);
 }
 

@@ -7,7 +7,7 @@ import { DEFAULT_ADMINDIR } from '../../dpkg/database.ts';
 import type { Transaction, TransactionRun } from '../../model/transaction.ts';
 import { Contents } from '../../snapshot/contents.ts';
 import { Entries, type Entry, Origin } from '../../snapshot/entries.ts';
-import { hasLostSnapshots } from '../../snapshot/snapshots.ts';
+import { hasLostSnapshots, newestSealed } from '../../snapshot/snapshots.ts';
 import type { Store } from '../../snapshot/store.ts';
 import { type Records, recordsAt } from '../../snapshot/transaction/outcome.ts';
 import type { Bytes } from '../../system/bytes.ts';
@@ -39,7 +39,7 @@ export class Before {
     const from = firstUnsealed(transaction);
     this.runs = transaction.runs.slice(from);
     const standIn = hasLostSnapshots(store, transaction)
-      ? newestBefore(store, transaction, isOfThisSystem)
+      ? standInFor(store, transaction, isOfThisSystem)
       : undefined;
     this.#snapshots = this.runs.map((_, at) => snapshots[from + at] ?? standIn);
   }
@@ -89,16 +89,12 @@ export class Before {
   }
 }
 
-/** The newest sealed snapshot of before a transaction. */
-function newestBefore(
+function standInFor(
   store: Store,
   { startedAt }: Transaction,
   isOfThisSystem: (records: Records) => boolean,
 ): number | undefined {
-  const id = store.db
-    .prepare('SELECT id FROM snapshot WHERE sealed = 1 AND taken_at <= ? ORDER BY id DESC LIMIT 1')
-    .pluck()
-    .get(startedAt) as number | undefined;
+  const id = newestSealed(store, startedAt)?.id;
   const records = recordsAt(store, DEFAULT_ADMINDIR, id);
   return records !== undefined && isOfThisSystem(records) ? id : undefined;
 }

@@ -9,7 +9,7 @@ import { parseList } from '../../dpkg/manifest.ts';
 import type { IntendedPackageRecord } from '../../model/transaction.ts';
 import { type Bytes, bytesFromText, bytesOf } from '../../system/bytes.ts';
 import type { Root } from '../../system/root.ts';
-import { isStill } from '../forgotten.ts';
+import { stillThere } from '../still-there.ts';
 import type { Before } from './before.ts';
 
 export interface RemovalContext {
@@ -31,15 +31,12 @@ export function cameBack(
   { name }: IntendedPackageRecord,
   run: number,
 ): boolean {
-  for (const [file, entry] of before.controlFiles(`${admindir}/info`, bytesFromText(name), run)) {
+  const files = before.controlFiles(`${admindir}/info`, bytesFromText(name), run);
+  const paths = [...files].flatMap(([file, entry]) => {
     const list = file.endsWith('.list') ? before.contentOf(entry) : undefined;
-    if (list === undefined) continue;
-    for (const path of parseList(bytesOf(list)).paths) {
-      const found = root.resolve(path);
-      if (found.kind !== 'found' || isOwned(path) || isOwned(found.inside)) continue;
-      const was = before.find(found.inside, run);
-      if (was !== undefined && isStill(was, found.host)) return true;
-    }
-  }
-  return false;
+    return list === undefined ? [] : parseList(bytesOf(list)).paths;
+  });
+  const find = (inside: Bytes) => before.find(inside, run);
+  const [first] = stillThere({ root, isOwned, find }, paths);
+  return first !== undefined;
 }

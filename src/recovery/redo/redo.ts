@@ -1,5 +1,5 @@
 import type { Config } from '../../config/settings.ts';
-import { type Database, DEFAULT_ADMINDIR, readDatabase, readManifest } from '../../dpkg/database.ts';
+import { type Database, DEFAULT_ADMINDIR, readDatabase } from '../../dpkg/database.ts';
 import { parseList } from '../../dpkg/manifest.ts';
 import { displayName, type Package } from '../../dpkg/package.ts';
 import { packageOf } from '../../dpkg/selection.ts';
@@ -13,6 +13,7 @@ import type { Records } from '../../snapshot/transaction/outcome.ts';
 import { listTransactions } from '../../snapshot/transaction/record.ts';
 import { type Bytes, bufferOf, bytesFromText, bytesOf } from '../../system/bytes.ts';
 import type { Root } from '../../system/root.ts';
+import { ownersBeside } from '../owners.ts';
 import { type KeptArchive, keptArchive, readKept, sha256Of } from './archives.ts';
 import { Before } from './before.ts';
 import { cameBack } from './came-back.ts';
@@ -89,12 +90,12 @@ export async function examineRedo(
     husks: husksOf(database, decision),
   };
   // With the snapshot lost there is no way back to before; the archives bring its packages to their end all the same.
-  if (records === undefined || (decision.packages.length === 0 && !decision.crashed))
-    return {
-      ...base,
-      effects: [],
-      impossible: takenBack ? 'the snapshot from before it is lost, so it cannot be taken back' : undefined,
-    };
+  const isOver = decision.packages.length === 0;
+  if (records === undefined || (isOver && !decision.crashed)) {
+    const impossible =
+      takenBack && !isOver ? 'the snapshot from before it is lost, so it cannot be taken back' : undefined;
+    return { ...base, effects: [], impossible };
+  }
   const rewound = takenBack ? decision.packages : decision.packages.filter(isRewound);
   const owned = ownedBefore(before, inside, rewound);
   const tracked = await trackedPaths(root, config.snapshots.tracked, config.snapshots.trackedLimit);
@@ -113,16 +114,10 @@ export async function examineRedo(
     lastAlive,
     xxh64: await loadXxh64(),
   };
-  // All came to its end, and nothing is done once more; what the cut damaged of tracked files is damaged all the same.
-  if (decision.packages.length === 0) {
-    const effects = decision.crashed
-      ? [...planDamage(input), ...rewindEffects(root, database, before, inside, decision, names, records)]
-      : [];
-    return { ...base, effects, impossible: undefined };
-  }
   const back = takenBack ? planTakeBack(store, input) : { effects: [], lost: [] };
   const effects = [
-    ...planEffects(input),
+    // All came to its end, and nothing is done once more; what the cut damaged of tracked files is damaged all the same.
+    ...(isOver ? planDamage(input) : planEffects(input)),
     ...back.effects,
     ...rewindEffects(root, database, before, inside, { ...decision, packages: rewound }, names, records),
   ];
@@ -219,21 +214,4 @@ function ownedBefore(before: Before, admindir: Bytes, packages: readonly RedoPac
     }
   }
   return [...paths];
-}
-
-/** Whether a package that is none of these owns a path, by the present lists. */
-function ownersBeside(root: Root, database: Database, names: ReadonlySet<Bytes>): (path: Bytes) => boolean {
-  const owned = new Set<Bytes>();
-  for (const pkg of database.packages) {
-    if (names.has(pkg.name)) continue;
-    for (const path of readManifest(database, pkg, false).paths) {
-      owned.add(path);
-      if (!path.startsWith('/usr/')) {
-        const found = root.resolve(path);
-        if (found.kind === 'found') owned.add(found.inside);
-      }
-    }
-    for (const { path } of pkg.conffiles) owned.add(path);
-  }
-  return (path) => owned.has(path);
 }
