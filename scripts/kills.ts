@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { cacheDirectory } from '../test/lab/roots.ts';
-import { runCampaign, table } from '../test/recovery/lab/campaign.ts';
+import { CAMPAIGN_OPTIONS, countsOf, runCampaign, table } from '../test/recovery/lab/campaign.ts';
 import { KillsLab, nameOfKill } from '../test/recovery/lab/kills.ts';
 import { isMended } from '../test/recovery/lab/states.ts';
 
@@ -20,19 +20,14 @@ const say = (line: string) => void process.stdout.write(`${line}\n`);
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: {
-      class: { type: 'string' },
-      stride: { type: 'string', default: '1' },
-      jobs: { type: 'string', default: '1' },
-      again: { type: 'boolean', default: false },
-      list: { type: 'boolean', default: false },
-    },
+    options: CAMPAIGN_OPTIONS,
   });
-  const [stride, jobs] = [Number(values.stride), Number(values.jobs)];
-  if (!Number.isInteger(stride) || stride < 1 || !Number.isInteger(jobs) || jobs < 1) {
+  const counts = countsOf(values);
+  if (counts === undefined) {
     process.stderr.write(`${USAGE}\n`);
     return 2;
   }
+  const { stride, jobs } = counts;
   const lab = await KillsLab.open();
   try {
     const kills = (await lab.kills())

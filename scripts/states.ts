@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { cacheDirectory } from '../test/lab/roots.ts';
-import { runCampaign, table } from '../test/recovery/lab/campaign.ts';
+import { CAMPAIGN_OPTIONS, countsOf, runCampaign, table } from '../test/recovery/lab/campaign.ts';
 import {
   debmendRecovery,
   isMended,
@@ -31,22 +31,19 @@ async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
+      ...CAMPAIGN_OPTIONS,
       workload: { type: 'string' },
-      class: { type: 'string' },
       at: { type: 'string' },
       boot: { type: 'string' },
-      stride: { type: 'string', default: '1' },
-      jobs: { type: 'string', default: '1' },
       playbook: { type: 'boolean', default: false },
-      again: { type: 'boolean', default: false },
-      list: { type: 'boolean', default: false },
     },
   });
-  const [stride, jobs] = [Number(values.stride), Number(values.jobs)];
-  if (!Number.isInteger(stride) || stride < 1 || !Number.isInteger(jobs) || jobs < 1) {
+  const counts = countsOf(values);
+  if (counts === undefined) {
     process.stderr.write(`${USAGE}\n`);
     return 2;
   }
+  const { stride, jobs } = counts;
   const lab = await StatesLab.open();
   try {
     const named = (point: Point) => positionals.length === 0 || positionals.includes(nameOf(point));

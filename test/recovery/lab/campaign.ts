@@ -2,6 +2,24 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { isMended, type Outcome } from './states.ts';
 
+/** What the scripts of campaigns have in common, for parseArgs. */
+export const CAMPAIGN_OPTIONS = {
+  class: { type: 'string' },
+  stride: { type: 'string', default: '1' },
+  jobs: { type: 'string', default: '1' },
+  again: { type: 'boolean', default: false },
+  list: { type: 'boolean', default: false },
+} as const;
+
+/** @returns undefined when one of them is no positive number */
+export function countsOf(values: {
+  readonly stride: string;
+  readonly jobs: string;
+}): { readonly stride: number; readonly jobs: number } | undefined {
+  const [stride, jobs] = [Number(values.stride), Number(values.jobs)];
+  return [stride, jobs].every((one) => Number.isInteger(one) && one > 0) ? { stride, jobs } : undefined;
+}
+
 export interface Campaign<P> {
   /** Each is worked through from its start; a job that ends one helps with the next. */
   readonly queues: readonly (readonly P[])[];
