@@ -20,8 +20,7 @@ import { inRoot } from '../lab/chroot.ts';
 import { buildPackage } from '../lab/packages.ts';
 import { rootDescribe, rootTest } from '../lab/roots.ts';
 import { readImage } from './lab/image.ts';
-import { compareImages, differencesAfter } from './lab/judge.ts';
-import { fatesOf } from './lab/nothing-lost.ts';
+import { compareImages } from './lab/judge.ts';
 import { debmendRecovery, interrupt, StatesLab, workloadNamed } from './lab/states.ts';
 
 const BIN = join(import.meta.dirname, '../../bin/debmend');
@@ -201,42 +200,6 @@ rootDescribe('a recovery', () => {
     }
   });
 
-  rootTest(
-    'I8: ends the installation from its kept archives when the store was lost with the cut',
-    async () => {
-      const { workload, overlay, directory } = await cut('postinst-amid-settings');
-      try {
-        const file = join(directory, 'var/lib/debmend/state.db');
-        writeFileSync(file, Buffer.alloc(readFileSync(file).length));
-        rmSync(`${file}-wal`, { force: true });
-        const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
-        // Of the half-made settings nobody knows any more that they are: that is said by name, and nothing is mended.
-        expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 1 });
-        const { recovery, findings } = reportSchema.parse(JSON.parse(ended.stdout));
-        expect(recovery).toMatchObject({ outcome: 'incomplete', transaction: { end: 'finished' } });
-        expect(recovery?.unmended.map(({ path }) => path)).toContain('/etc/lab-settings-2');
-        expect(findings.map(({ code }) => code)).toContain('store-set-aside');
-        const states = await inRoot(directory, [
-          'dpkg-query',
-          '-W',
-          '-f',
-          `\${Version} \${db:Status-Abbrev}\n`,
-          'lab-*',
-        ]);
-        expect(
-          new Set(
-            states.stdout
-              .trimEnd()
-              .split('\n')
-              .map((line) => line.trim()),
-          ),
-        ).toEqual(new Set(['2.0 ii']));
-      } finally {
-        overlay.remove();
-      }
-    },
-  );
-
   rootTest('I2: moves nothing that stood there before, known to the snapshot or not', async () => {
     const { workload, overlay, directory } = await cut('postinst-amid-state');
     try {
@@ -256,72 +219,6 @@ rootDescribe('a recovery', () => {
       overlay.remove();
     }
   });
-
-  rootTest(
-    'I11: is never done with an installation whose record the disk lost, and says so once',
-    async () => {
-      const { workload, overlay, directory } = await cut('postinst-amid-state');
-      try {
-        const store = join(directory, 'var/lib/debmend');
-        for (const name of readdirSync(store)) if (name.startsWith('state.db')) rmSync(join(store, name));
-        const [id = ''] = readdirSync(join(store, 'transactions'));
-        const damaged = Buffer.alloc(4096);
-        writeFileSync(join(store, 'transactions', id, 'intent.json'), damaged);
-        const boot = randomUUID();
-        const ended = await debmendRecovery(directory, { workload, boot });
-        expect(ended, ended.stderr).toMatchObject({ code: 1 });
-        const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
-        expect(recovery).toMatchObject({ outcome: 'incomplete', transaction: { id, end: 'finished' } });
-        expect(recovery?.unmended.map(({ package: name }) => name)).toEqual(
-          expect.arrayContaining(['lab-lib', 'lab-core', 'lab-extra']),
-        );
-        // Half-made state that no second configuration makes anew is named, and with it what else nobody can judge.
-        expect(recovery?.unmended.map(({ path }) => path)).toEqual(
-          expect.arrayContaining(['/var/lib/lab-2', '/usr/lib/lab/liblab.so']),
-        );
-        // Its packages came to their end from the kept archives alone, and what could not be read is still there.
-        const shown = await inRoot(directory, ['dpkg-query', '-W', 'lab-core', 'lab-extra', 'lab-lib']);
-        expect(shown.stdout).toMatch(/^lab-core\t2\.0\nlab-extra\t2\.0\nlab-lib:\w+\t2\.0\n$/);
-        expect((await inRoot(directory, ['dpkg', '--audit'])).stdout).toBe('');
-        expect(readFileSync(join(store, 'transactions', id, 'intent.json.damaged')).equals(damaged)).toBe(
-          true,
-        );
-        const again = await debmendRecovery(directory, { workload, boot });
-        expect(again, again.stdout + again.stderr).toMatchObject({ code: 0 });
-      } finally {
-        overlay.remove();
-      }
-    },
-  );
-
-  rootTest(
-    'I11: names what a lost installation had to do with, where nothing tells its packages',
-    async () => {
-      const { workload, overlay, directory } = await cut('postinst-amid-state');
-      try {
-        const store = join(directory, 'var/lib/debmend');
-        for (const name of readdirSync(store)) if (name.startsWith('state.db')) rmSync(join(store, name));
-        const [id = ''] = readdirSync(join(store, 'transactions'));
-        const record = join(store, 'transactions', id);
-        rmSync(join(record, 'archives'), { recursive: true });
-        writeFileSync(join(record, 'intent.json'), Buffer.alloc(4096));
-        const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
-        expect(ended, ended.stderr).toMatchObject({ code: 1 });
-        const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
-        expect(recovery?.problems).toEqual([]);
-        // Its packages, unpacked once more, are whole; whether they all came is not known.
-        expect(recovery?.unmended.map(({ package: name }) => name)).toContain(undefined);
-        expect((await inRoot(directory, ['dpkg', '--audit'])).stdout).toBe('');
-        const paths = recovery?.unmended.map(({ path }) => path);
-        expect(paths).toEqual(expect.arrayContaining(['/var/lib/lab-2', '/etc/lab-settings-2']));
-        // What it did not touch is vouched for by its manifests, or older.
-        expect(paths?.filter((path) => path?.startsWith('/usr/bin/'))).toEqual([]);
-        expect(paths).not.toContain('/etc/hosts');
-      } finally {
-        overlay.remove();
-      }
-    },
-  );
 
   rootTest(
     'gives things back their names that a repair of the filesystem took, and names what is left',
@@ -357,63 +254,6 @@ rootDescribe('a recovery', () => {
     },
   );
 
-  rootTest('I11: names a package that dpkg forgot, or whose removal the disk forgot', async () => {
-    const workload = workloadNamed('upgrade');
-    const overlay = lab.overlay(workload);
-    try {
-      const { directory } = overlay;
-      // As after a purge of which only the records came through: nobody was told of it.
-      const admindir = join(directory, 'var/lib/dpkg');
-      const status = readFileSync(join(admindir, 'status'), 'utf8').split('\n\n');
-      const without = status.filter((stanza) => !stanza.startsWith('Package: lab-extra\n'));
-      expect(without).toHaveLength(status.length - 1);
-      writeFileSync(join(admindir, 'status'), without.join('\n\n'));
-      for (const name of readdirSync(join(admindir, 'info')))
-        if (name.startsWith('lab-extra.')) rmSync(join(admindir, 'info', name));
-      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
-      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 1 });
-      const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
-      const forgotten = recovery?.unmended.filter(({ finding }) => finding === 'package-forgotten');
-      expect(new Set(forgotten?.map(({ package: name }) => name))).toEqual(new Set(['lab-extra']));
-      expect(forgotten?.map(({ path }) => path)).toEqual(
-        expect.arrayContaining(['/usr/bin/lab-extra-pager', '/usr/lib/lab-extra/tool']),
-      );
-    } finally {
-      overlay.remove();
-    }
-  });
-
-  rootTest('I8: goes by an older snapshot when the disk lost the one from right before', async () => {
-    const workload = workloadNamed('upgrade');
-    const overlay = lab.overlay(workload);
-    try {
-      const { directory } = overlay;
-      const base = lab.base(workload);
-      const { expected } = await lab.uninterrupted(workload);
-      const database = join(directory, 'var/lib/debmend/state.db');
-      const old = readFileSync(database);
-      const point = { class: 'script', at: 'postinst-amid-state' };
-      expect(await interrupt(directory, workload, point, 0)).toBe(true);
-      for (const rest of ['-wal', '-shm']) rmSync(`${database}${rest}`, { force: true });
-      writeFileSync(database, old);
-      const before = await readImage(directory, base);
-      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
-      // The end is right, and yet nobody can know that this older snapshot knew all.
-      expect(ended, ended.stderr).toMatchObject({ code: 1 });
-      const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
-      expect(recovery).toMatchObject({
-        outcome: 'incomplete',
-        problems: [],
-        transaction: { end: 'finished' },
-      });
-      const after = await readImage(directory, base);
-      expect(differencesAfter(after, { base, before, expected })).toEqual([]);
-      expect(fatesOf(before, after, { base, expected }).lost).toEqual([]);
-    } finally {
-      overlay.remove();
-    }
-  });
-
   rootTest('takes away what mkinitramfs was building, and nothing of anybody else', async () => {
     const { workload, overlay, directory } = await cut('postinst-amid-state');
     try {
@@ -430,33 +270,6 @@ rootDescribe('a recovery', () => {
     } finally {
       overlay.remove();
     }
-  });
-
-  rootTest('I11: says what a disk took of the accounts after a removal had come to its end', async () => {
-    const workload = workloadNamed('purge');
-    const recovered = async (damage: (directory: string) => void) => {
-      const overlay = lab.overlay(workload);
-      try {
-        const { directory } = overlay;
-        // At the last call there is nothing left to remove, and nothing is sealed.
-        const calls = (await lab.points(workload)).filter((point) => point.class === 'fsync');
-        const last = calls.at(-1) ?? { class: 'fsync', at: '1' };
-        expect(await interrupt(directory, workload, last, 0)).toBe(true);
-        expect((await inRoot(directory, ['dpkg-query', '-W', 'lab-*'])).stdout).toBe('');
-        damage(directory);
-        const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
-        const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
-        return { code: ended.code, paths: recovery?.unmended.map(({ path }) => path) };
-      } finally {
-        overlay.remove();
-      }
-    };
-    expect(await recovered(() => {})).toEqual({ code: 0, paths: [] });
-    const torn = await recovered((directory) => {
-      const shadow = join(directory, 'etc/shadow');
-      writeFileSync(shadow, readFileSync(shadow).subarray(0, -5));
-    });
-    expect(torn).toEqual({ code: 1, paths: ['/etc/shadow'] });
   });
 
   rootTest('gives back what a cut emptied of the notes of deb-systemd-helper', async () => {

@@ -1,0 +1,190 @@
+/** What a recovery says and does when the disk lost what debmend or dpkg knew of an installation, in whole or in part. */
+import { randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect } from 'vitest';
+import { reportSchema } from '../../src/model/report.ts';
+import { inRoot } from '../lab/chroot.ts';
+import { rootDescribe, rootTest } from '../lab/roots.ts';
+import { readImage } from './lab/image.ts';
+import { differencesAfter } from './lab/judge.ts';
+import { fatesOf } from './lab/nothing-lost.ts';
+import { debmendRecovery, interrupt, type Point, StatesLab, workloadNamed } from './lab/states.ts';
+
+const STORE = 'var/lib/debmend';
+const AMID_STATE = { class: 'script', at: 'postinst-amid-state' };
+
+rootDescribe('of what was lost', () => {
+  let lab: StatesLab;
+  beforeAll(async () => {
+    lab = await StatesLab.open();
+  });
+  afterAll(() => lab?.close());
+
+  const upgrade = workloadNamed('upgrade');
+  const purge = workloadNamed('purge');
+
+  /** Runs a test in a root of its own; it is cut there when it asks for that. */
+  const inOverlay = async <T>(
+    workload: typeof upgrade,
+    body: (directory: string, cut: (point: Pick<Point, 'class' | 'at'>) => Promise<void>) => Promise<T>,
+  ): Promise<T> => {
+    const overlay = lab.overlay(workload);
+    const { directory } = overlay;
+    try {
+      return await body(directory, async (point) => {
+        expect(await interrupt(directory, workload, point, 0)).toBe(true);
+      });
+    } finally {
+      overlay.remove();
+    }
+  };
+
+  /** After a reboot, with the report that it gave. */
+  const recovered = async (directory: string, workload: typeof upgrade) => {
+    const { code, stdout, stderr } = await debmendRecovery(directory, { workload, boot: randomUUID() });
+    const said = stdout + stderr;
+    expect(stdout, said).toMatch(/^\{/);
+    const report = reportSchema.parse(JSON.parse(stdout));
+    if (report.recovery === undefined) throw new Error(said);
+    return { code, said, report, recovery: report.recovery };
+  };
+
+  /** The store's database is gone, and of the one installation the record holds NUL bytes. @returns its directory */
+  const loseRecord = (directory: string): string => {
+    const store = join(directory, STORE);
+    for (const name of readdirSync(store)) if (name.startsWith('state.db')) rmSync(join(store, name));
+    const [id = ''] = readdirSync(join(store, 'transactions'));
+    const record = join(store, 'transactions', id);
+    writeFileSync(join(record, 'intent.json'), Buffer.alloc(4096));
+    return record;
+  };
+
+  rootTest('I8: the store: the installation is ended from its kept archives', () =>
+    inOverlay(upgrade, async (directory, cut) => {
+      await cut({ class: 'script', at: 'postinst-amid-settings' });
+      const file = join(directory, STORE, 'state.db');
+      writeFileSync(file, Buffer.alloc(readFileSync(file).length));
+      rmSync(`${file}-wal`, { force: true });
+      const { code, report, recovery, said } = await recovered(directory, upgrade);
+      // Of the half-made settings nobody knows any more that they are: that is said by name, and nothing is mended.
+      expect(code, said).toBe(1);
+      expect(recovery).toMatchObject({ outcome: 'incomplete', transaction: { end: 'finished' } });
+      expect(recovery.unmended.map(({ path }) => path)).toContain('/etc/lab-settings-2');
+      expect(report.findings.map(({ code: found }) => found)).toContain('store-set-aside');
+      const format = `\${Version} \${db:Status-Abbrev}\n`;
+      const states = await inRoot(directory, ['dpkg-query', '-W', '-f', format, 'lab-*']);
+      expect(states.stdout.trimEnd().split(/\s*\n/)).toEqual(['2.0 ii', '2.0 ii', '2.0 ii']);
+    }),
+  );
+
+  rootTest('I8: the snapshot from right before: an older one stands in', () =>
+    inOverlay(upgrade, async (directory, cut) => {
+      const base = lab.base(upgrade);
+      const { expected } = await lab.uninterrupted(upgrade);
+      const database = join(directory, STORE, 'state.db');
+      const old = readFileSync(database);
+      await cut(AMID_STATE);
+      for (const rest of ['-wal', '-shm']) rmSync(`${database}${rest}`, { force: true });
+      writeFileSync(database, old);
+      const before = await readImage(directory, base);
+      const { code, recovery, said } = await recovered(directory, upgrade);
+      // The end is right, and yet nobody can know that this older snapshot knew all.
+      expect(code, said).toBe(1);
+      expect(recovery).toMatchObject({
+        outcome: 'incomplete',
+        problems: [],
+        transaction: { end: 'finished' },
+      });
+      const after = await readImage(directory, base);
+      expect(differencesAfter(after, { base, before, expected })).toEqual([]);
+      expect(fatesOf(before, after, { base, expected }).lost).toEqual([]);
+    }),
+  );
+
+  rootTest('I11: the record: the installation is never called mended, and that is said once', () =>
+    inOverlay(upgrade, async (directory, cut) => {
+      await cut(AMID_STATE);
+      const record = loseRecord(directory);
+      const first = await recovered(directory, upgrade);
+      expect(first.code, first.said).toBe(1);
+      const id = record.slice(record.lastIndexOf('/') + 1);
+      expect(first.recovery).toMatchObject({
+        outcome: 'incomplete',
+        transaction: { id, end: 'finished' },
+      });
+      expect(first.recovery.unmended.map(({ package: name }) => name)).toEqual(
+        expect.arrayContaining(['lab-lib', 'lab-core', 'lab-extra']),
+      );
+      // Half-made state that no second configuration makes anew is named, and with it what else nobody can judge.
+      expect(first.recovery.unmended.map(({ path }) => path)).toEqual(
+        expect.arrayContaining(['/var/lib/lab-2', '/usr/lib/lab/liblab.so']),
+      );
+      // Its packages came to their end from the kept archives alone, and what could not be read is still there.
+      const shown = await inRoot(directory, ['dpkg-query', '-W', 'lab-core', 'lab-extra', 'lab-lib']);
+      expect(shown.stdout).toMatch(/^lab-core\t2\.0\nlab-extra\t2\.0\nlab-lib:\w+\t2\.0\n$/);
+      expect((await inRoot(directory, ['dpkg', '--audit'])).stdout).toBe('');
+      expect(readFileSync(join(record, 'intent.json.damaged')).equals(Buffer.alloc(4096))).toBe(true);
+      const again = await recovered(directory, upgrade);
+      expect(again.code, again.said).toBe(0);
+    }),
+  );
+
+  rootTest('I11: the record and its archives: what the installation had to do with is named', () =>
+    inOverlay(upgrade, async (directory, cut) => {
+      await cut(AMID_STATE);
+      rmSync(join(loseRecord(directory), 'archives'), { recursive: true });
+      const { code, recovery, said } = await recovered(directory, upgrade);
+      expect(code, said).toBe(1);
+      expect(recovery.problems).toEqual([]);
+      // Its packages, unpacked once more, are whole; whether they all came is not known, which is about none of them.
+      const general = recovery.unmended.filter((one) => one.package === undefined && one.path === undefined);
+      expect(general).toMatchObject([{ finding: 'transaction-interrupted' }]);
+      expect((await inRoot(directory, ['dpkg', '--audit'])).stdout).toBe('');
+      const paths = recovery.unmended.map(({ path }) => path);
+      expect(paths).toEqual(expect.arrayContaining(['/var/lib/lab-2', '/etc/lab-settings-2']));
+      // What it did not touch is vouched for by its manifests, or older.
+      expect(paths.filter((path) => path?.startsWith('/usr/bin/'))).toEqual([]);
+      expect(paths).not.toContain('/etc/hosts');
+    }),
+  );
+
+  rootTest('I11: a package, or its removal: the package is named with its files', () =>
+    inOverlay(upgrade, async (directory) => {
+      // As after a purge of which only the records came through: nobody was told of it.
+      const admindir = join(directory, 'var/lib/dpkg');
+      const status = readFileSync(join(admindir, 'status'), 'utf8').split('\n\n');
+      const without = status.filter((stanza) => !stanza.startsWith('Package: lab-extra\n'));
+      expect(without).toHaveLength(status.length - 1);
+      writeFileSync(join(admindir, 'status'), without.join('\n\n'));
+      for (const name of readdirSync(join(admindir, 'info')))
+        if (name.startsWith('lab-extra.')) rmSync(join(admindir, 'info', name));
+      const { code, recovery, said } = await recovered(directory, upgrade);
+      expect(code, said).toBe(1);
+      const forgotten = recovery.unmended.filter(({ finding }) => finding === 'package-forgotten');
+      expect(new Set(forgotten.map(({ package: name }) => name))).toEqual(new Set(['lab-extra']));
+      expect(forgotten.map(({ path }) => path)).toEqual(
+        expect.arrayContaining(['/usr/bin/lab-extra-pager', '/usr/lib/lab-extra/tool']),
+      );
+    }),
+  );
+
+  rootTest('I11: the accounts, after a removal had come to its end: they are named', async () => {
+    const calls = (await lab.points(purge)).filter((point) => point.class === 'fsync');
+    const after = (damage: (directory: string) => void) =>
+      inOverlay(purge, async (directory, cut) => {
+        // At the last call there is nothing left to remove, and nothing is sealed.
+        await cut(calls.at(-1) ?? { class: 'fsync', at: '1' });
+        expect((await inRoot(directory, ['dpkg-query', '-W', 'lab-*'])).stdout).toBe('');
+        damage(directory);
+        const { code, recovery } = await recovered(directory, purge);
+        return { code, paths: recovery.unmended.map(({ path }) => path) };
+      });
+    expect(await after(() => {})).toEqual({ code: 0, paths: [] });
+    const torn = await after((directory) => {
+      const shadow = join(directory, 'etc/shadow');
+      writeFileSync(shadow, readFileSync(shadow).subarray(0, -5));
+    });
+    expect(torn).toEqual({ code: 1, paths: ['/etc/shadow'] });
+  });
+});
