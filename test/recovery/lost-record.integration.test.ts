@@ -102,6 +102,28 @@ rootDescribe('of what was lost', () => {
     }),
   );
 
+  rootTest('I8: the snapshot from right before: one of another system does not stand in', () =>
+    inOverlay(upgrade, async (directory, cut) => {
+      const database = join(directory, STORE, 'state.db');
+      const old = readFileSync(database);
+      // Since that snapshot somebody brought another package to another version.
+      const status = join(directory, 'var/lib/dpkg/status');
+      const text = readFileSync(status, 'utf8');
+      const since = text.replace(/(Package: sed\n(?:.+\n)*?Version: )(.+)/, '$1$2+since');
+      expect(since).not.toBe(text);
+      writeFileSync(status, since);
+      await cut(AMID_STATE);
+      for (const rest of ['-wal', '-shm']) rmSync(`${database}${rest}`, { force: true });
+      writeFileSync(database, old);
+      const { code, report, recovery, said } = await recovered(directory, upgrade);
+      expect(code, said).toBe(1);
+      expect(recovery).toMatchObject({ transaction: { end: 'finished' } });
+      // Nothing goes back to a time that was another one; what may be half-made stays, and is named.
+      expect(report.actions?.map(({ path }) => path)).not.toContain('/var/lib/lab-2');
+      expect(recovery.unmended.map(({ path }) => path)).toContain('/var/lib/lab-2');
+    }),
+  );
+
   rootTest('I11: the record: the installation is never called mended, and that is said once', () =>
     inOverlay(upgrade, async (directory, cut) => {
       await cut(AMID_STATE);
