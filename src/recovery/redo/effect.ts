@@ -2,6 +2,7 @@
 import { lstatSync, readdirSync } from 'node:fs';
 import type { Diversion } from '../../dpkg/diversions.ts';
 import type { Xxh64 } from '../../scan/xxh64.ts';
+import type { Entry } from '../../snapshot/entries.ts';
 import { type Bytes, bytesOf, fsPath } from '../../system/bytes.ts';
 import type { Root } from '../../system/root.ts';
 import type { Action, Why } from '../actions.ts';
@@ -32,6 +33,8 @@ export interface EffectsInput {
   readonly tracked: readonly Bytes[];
   /** Whether a package that has no part in the transaction owns a path. */
   readonly ownedByOthers: (path: Bytes) => boolean;
+  /** When the first installation began that came to its end after this one, in milliseconds since the epoch; or never. */
+  readonly laterSince: number;
   /** The last moment that the machine is known to have run, in milliseconds since the epoch. */
   readonly lastAlive: number;
   readonly xxh64: Xxh64;
@@ -39,6 +42,25 @@ export interface EffectsInput {
 
 export function aside(path: Bytes, reason: string, comesBack = false): Effect {
   return { action: { kind: 'quarantine', path }, why: { reason }, comesBack };
+}
+
+/** A file's content of before, when there is a copy of it. */
+export function putBackTo(before: Before, entry: Entry, reason: string): Effect[] {
+  const data = before.contentOf(entry);
+  if (data === undefined) return [];
+  const { mode, uid, gid, mtime, capability } = entry;
+  return [
+    {
+      action: {
+        kind: 'put',
+        path: entry.path,
+        data,
+        attributes: { mode, uid, gid, mtime, ...(capability === null ? {} : { capability }) },
+      },
+      why: { reason, source: 'snapshot' },
+      comesBack: false,
+    },
+  ];
 }
 
 /** Whether anything stands at a path of this host, a dangling link too. */

@@ -23,7 +23,8 @@ import { readRegularFile } from '../../system/files.ts';
 import { isAccountScratch, isOfAccounts } from '../accounts.ts';
 import { looksDamaged, lostForm } from '../content.ts';
 import type { Before } from './before.ts';
-import { aside, type Effect, type EffectsInput, isThereAt, namesIn } from './effect.ts';
+import { aside, type Effect, type EffectsInput, isThereAt, namesIn, putBackTo } from './effect.ts';
+import { recordsOf } from './records.ts';
 import { beginningOf, isBornSince, stateOf } from './state.ts';
 
 /** Larger tracked files are not read here, in bytes: their own checks look at them (an initramfs). */
@@ -34,6 +35,7 @@ export function planEffects(input: EffectsInput): Effect[] {
   const names = new Names(input);
   const effects = [
     ...leftovers(input),
+    ...recordsOf(input, names),
     ...trackedBefore(input, names),
     ...trackedSince(input, names),
     ...stateOf(input),
@@ -63,6 +65,11 @@ export class Names {
         if (found.kind === 'found') this.#shipped.add(found.inside);
       }
     }
+  }
+
+  /** Whether their scripts have a text in them: a program's name, a path. */
+  inScripts(text: Bytes): boolean {
+    return this.#scripts.includes(text);
   }
 
   /** Whether a path is literally theirs. Accounts are everybody's, and only their own tools write them. */
@@ -177,7 +184,7 @@ function trackedBefore(input: EffectsInput, names: Names | undefined): Effect[] 
     }
     if (stat === undefined) {
       if (names?.has(entry.path) === true)
-        effects.push(...putBack(before, entry, 'it was taken away by the interrupted installation'));
+        effects.push(...putBackTo(before, entry, 'it was taken away by the interrupted installation'));
       continue;
     }
     if (!stat.isFile() || stat.size > READ_LIMIT) continue;
@@ -190,7 +197,7 @@ function trackedBefore(input: EffectsInput, names: Names | undefined): Effect[] 
     const damage = looksDamaged(data) ?? formLost(before, entry, now.data);
     // Sound content may be somebody's edit of a minute ago (I3), and scripts and dpkg do their part again all the same.
     if (damage === undefined) continue;
-    effects.push(...putBack(before, entry, `it is ${damage} since the interrupted installation`));
+    effects.push(...putBackTo(before, entry, `it is ${damage} since the interrupted installation`));
   }
   return effects;
 }
@@ -198,24 +205,6 @@ function trackedBefore(input: EffectsInput, names: Names | undefined): Effect[] 
 function formLost(before: Before, entry: Entry, now: Bytes): string | undefined {
   const was = before.contentOf(entry);
   return was === undefined ? undefined : lostForm(entry.path, bytesOf(was), now);
-}
-
-function putBack(before: Before, entry: Entry, reason: string): Effect[] {
-  const data = before.contentOf(entry);
-  if (data === undefined) return [];
-  const { mode, uid, gid, mtime, capability } = entry;
-  return [
-    {
-      action: {
-        kind: 'put',
-        path: entry.path,
-        data,
-        attributes: { mode, uid, gid, mtime, ...(capability === null ? {} : { capability }) },
-      },
-      why: { reason, source: 'snapshot' },
-      comesBack: false,
-    },
-  ];
 }
 
 /** What is tracked and was not there before. */

@@ -111,6 +111,7 @@ export async function examineRedo(
     diversions: database.diversions,
     tracked: tracked.paths.map(({ path }) => path),
     ownedByOthers: ownersBeside(root, database, names),
+    laterSince: laterSince(store, transaction),
     lastAlive,
     xxh64: await loadXxh64(),
   };
@@ -181,14 +182,22 @@ function withoutDoubles(effects: readonly Effect[]): Effect[] {
   });
 }
 
-/** Names that transactions after this one brought to their end. */
-function laterNames(store: Store, { id }: Transaction): Set<string> {
-  const later = listTransactions(store, 'sealed').filter(
-    (other) => other.id > id && other.seal?.complete === true,
-  );
+/** Transactions after this one that came to their end. */
+function laterOnes(store: Store, { id }: Transaction): Transaction[] {
+  return listTransactions(store, 'sealed').filter((other) => other.id > id && other.seal?.complete === true);
+}
+
+/** Names that those brought to their end. */
+function laterNames(store: Store, transaction: Transaction): Set<string> {
   return new Set(
-    later.flatMap(({ runs }) => runs.flatMap(({ packages }) => packages.map(({ name }) => name))),
+    laterOnes(store, transaction).flatMap(({ runs }) =>
+      runs.flatMap(({ packages }) => packages.map(({ name }) => name)),
+    ),
   );
+}
+
+function laterSince(store: Store, transaction: Transaction): number {
+  return Math.min(...laterOnes(store, transaction).map(({ startedAt }) => Date.parse(startedAt)));
 }
 
 function findArchive(store: Store, root: Root, id: string, { record }: RedoPackage): string | undefined {
