@@ -15,6 +15,7 @@ import { isAboutFile, solveFiles } from './files.ts';
 import type { PlanInput, Reinstall } from './plan.ts';
 import { examineRedo, type Redo } from './redo/redo.ts';
 import { type Regeneration, regeneration } from './regenerate.ts';
+import { trackedDamage } from './tracked-damage.ts';
 import { touchedSince } from './unverified.ts';
 
 export interface GatherOptions {
@@ -27,6 +28,8 @@ export interface GatherOptions {
 export interface Progress {
   /** Transactions that were done once more already: what is still wrong with their packages is like anything else. */
   readonly redone: { has(id: string): boolean };
+  /** Whether a repair of the filesystem took things away. */
+  readonly repaired: boolean;
   /** Whether a download was tried and failed: what needs one is done another way, or later. */
   readonly offline: boolean;
 }
@@ -74,6 +77,7 @@ async function gatherFrom(
     redos,
     reinstalls: await reinstallsOf(database, mending, lostInstallation(store, database), sources),
     solutions: await solveFiles({ root, database, store, archive }, wanted),
+    tracked: progress.repaired ? await trackedDamage(root, store) : [],
     regenerations: new Map(
       findings.flatMap((finding): [Finding, Regeneration][] => {
         const made = regeneration(finding);

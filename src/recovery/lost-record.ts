@@ -7,9 +7,15 @@ import { displayName } from '../dpkg/package.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import type { Transaction } from '../model/transaction.ts';
+import { newestSealed } from '../snapshot/snapshots.ts';
+import type { Store } from '../snapshot/store.ts';
+import { compareRecords, recordsAt, recordsNow } from '../snapshot/transaction/outcome.ts';
+import type { Bytes } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { EXTENDED_STATES } from './redo/database.ts';
+import { bringsFiles, isReached } from './redo/decide.ts';
 import type { Redo } from './redo/redo.ts';
+import { statePlaces } from './redo/state.ts';
 import { touchedSince, unverifiedSince } from './unverified.ts';
 
 /** The packages of an installation that could not be brought to its end. */
@@ -49,9 +55,49 @@ export function putBackOnly(redo: Redo | undefined): LeftAlone[] {
   );
 }
 
+/**
+ * What the maintainer scripts of packages make that did not come to their end, and what stands in a tracked place that
+ * nobody put there: a person has to look at both.
+ *
+ * @param tracked what the tracked globs match now
+ * @param isOwned whether a package owns a path by the present lists
+ */
+export function leftBehind(
+  { transaction, before, decision, archives }: Redo,
+  { packages, admindir }: Pick<Database, 'packages' | 'admindir'>,
+  tracked: Iterable<Bytes>,
+  isOwned: (path: Bytes) => boolean,
+): LeftAlone[] {
+  if (!decision.crashed || before.records(admindir.inside) === undefined) return [];
+  const named = new Map<Bytes, string>();
+  for (const pkg of decision.packages) {
+    if (isReached(pkg.record, packages, () => 'gone')) continue;
+    const reason = `the maintainer scripts of ${pkg.record.name} make it, and did not come to their end`;
+    for (const script of archives.get(pkg)?.scripts ?? []) {
+      for (const path of statePlaces(script)) named.set(path, reason);
+      for (const [, name] of script.matchAll(REGISTRATION))
+        named.set(`${admindir.inside}/alternatives/${name}`, reason);
+    }
+  }
+  for (const path of tracked)
+    if (before.find(path) === undefined && !isOwned(path))
+      named.set(path, `it was not there before ${transaction.id}, and no package has it`);
+  return [...named].map(([path, reason]) => ({
+    finding: 'transaction-interrupted',
+    path: pathToText(path),
+    harmless: false,
+    reason,
+  }));
+}
+
+/** `update-alternatives --install LINK NAME`, over lines that go on. */
+const REGISTRATION = /update-alternatives(?:[^\n]|\\\n)*?--install(?:\s|\\\n)+\/\S+(?:\s|\\\n)+([\w.+-]+)/g;
+
 export interface Mended {
   /** Packages that the recovery unpacked once more, as dpkg prints them. */
   readonly reinstalled: ReadonlySet<string>;
+  /** The installation itself, when it was done once more. */
+  readonly redo: Redo | undefined;
   /** When the recovery began, in milliseconds since the epoch. */
   readonly begun: number;
 }
@@ -59,16 +105,18 @@ export interface Mended {
 /** @param database as it was read after all that could be done */
 export function unsureOf(
   root: Root,
+  store: Store,
   database: Database,
   transaction: Transaction,
-  { reinstalled, begun }: Mended,
+  mended: Mended,
 ): LeftAlone[] {
   // With its record whole, its packages were all done once more.
   const isRebuilt = transaction.origin === 'rebuilt';
   return [
     ...(isRebuilt ? packagesOf(transaction) : []),
-    ...(isRebuilt ? untold(database, transaction, reinstalled) : []),
-    ...unverified(root, database, transaction, begun),
+    ...(isRebuilt ? untold(database, transaction, mended.reinstalled) : []),
+    ...otherRecords(store, database, transaction, mended),
+    ...unverified(root, database, transaction, mended.begun),
   ];
 }
 
@@ -104,6 +152,31 @@ function untold(
     const reason = `the installation ${id}, whose record the disk lost, had to do with it, and no archive of ${bytesToText(pkg.version)} is at hand to hold its files against: install it once more`;
     return [{ finding: 'transaction-interrupted' as const, package: display, harmless: false, reason }];
   });
+}
+
+/** Packages of which dpkg says something else than it said before, and that were not installed once more. */
+function otherRecords(
+  store: Store,
+  { admindir }: Database,
+  { id, startedAt }: Transaction,
+  { reinstalled, redo }: Mended,
+): LeftAlone[] {
+  const snapshot = newestSealed(store, startedAt);
+  const then = recordsAt(store, admindir.inside, snapshot?.id);
+  if (snapshot === undefined || then === undefined) return [];
+  const whole = new Set([
+    ...[...reinstalled].map((display) => display.replace(/:.*/, '')),
+    ...(redo?.decision.packages ?? []).filter(bringsFiles).map(({ record }) => record.name),
+  ]);
+  return [...compareRecords(then, recordsNow(admindir)).names]
+    .map(bytesToText)
+    .filter((name) => !whole.has(name))
+    .map((name) => ({
+      finding: 'transaction-interrupted',
+      package: name,
+      harmless: false,
+      reason: `dpkg says something else of it than in snapshot ${snapshot.id}; whether the installation ${id}, of which the disk lost what was known, was to change that, and whether it is whole, nothing tells`,
+    }));
 }
 
 /** What else it may have brought, or left half-written. */

@@ -13,6 +13,7 @@ import type { DatabaseMend } from './database/plan.ts';
 import { isAboutFile, type Solution } from './files.ts';
 import type { Redo } from './redo/redo.ts';
 import type { Regeneration } from './regenerate.ts';
+import type { TrackedDamage } from './tracked-damage.ts';
 
 /** What a step does, for the one who carries it out. */
 export type Deed =
@@ -52,6 +53,8 @@ export interface PlanInput {
   readonly redos: readonly Redo[];
   readonly reinstalls: readonly Reinstall[];
   readonly solutions: ReadonlyMap<Finding, Solution>;
+  /** Looked for where a repair of the filesystem took things away. */
+  readonly tracked: readonly TrackedDamage[];
   readonly regenerations: ReadonlyMap<Finding, Regeneration>;
   /** Packages that must not be configured: a maintainer script of theirs is damaged, and no good one is at hand. */
   readonly untouchable: ReadonlySet<string>;
@@ -93,6 +96,7 @@ export function planRecovery(input: PlanInput): Planned {
   };
 
   planReturns(input, add);
+  planTracked(input, add);
   planDatabase(input, add, leave);
   const halted = input.findings.filter(
     ({ code, package: name = '' }) => UNFINISHED.has(code) && input.untouchable.has(name),
@@ -157,6 +161,28 @@ function planReturns({ findings }: PlanInput, add: Add): void {
     },
     ...lost,
   );
+}
+
+/** Accounts are among it, and without them nothing else works. What is gone may be meant to be. */
+function planTracked({ tracked }: PlanInput, add: Add): void {
+  for (const { entry, snapshot, damage, content } of tracked) {
+    if (content === undefined) continue;
+    const { path, mode, uid, gid, mtime, capability } = entry;
+    const source = `snapshot ${snapshot}`;
+    const attributes = { mode, uid, gid, mtime, ...(capability === null ? {} : { capability }) };
+    add({
+      step: {
+        phase: 'database',
+        what: 'restore-file',
+        path: pathToText(path),
+        reason: `it is ${damage} since the filesystem was repaired`,
+        source,
+        findings: ['filesystem-lost-found'],
+        needsNetwork: false,
+      },
+      deed: { kind: 'file', solution: { kind: 'put', path, data: content, attributes, source } },
+    });
+  }
 }
 
 function planDatabase({ findings, mends, unmendable }: PlanInput, add: Add, leave: Leave): void {

@@ -19,6 +19,7 @@ import type { Transaction } from '../model/transaction.ts';
 import type { ScanProgress } from '../scan/scan.ts';
 import { hasLostSnapshots } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
+import { trackedPaths } from '../snapshot/tracked.ts';
 import { listTransactions } from '../snapshot/transaction/record.ts';
 import { sealTransaction } from '../snapshot/transaction/seal.ts';
 import { bytesFromText } from '../system/bytes.ts';
@@ -31,12 +32,14 @@ import { carryOut } from './deeds.ts';
 import { forgottenPackages } from './forgotten.ts';
 import { gather } from './gather.ts';
 import { Installer } from './install.ts';
-import { notEnded, putBackOnly, unsureOf } from './lost-record.ts';
+import { leftBehind, notEnded, putBackOnly, unsureOf } from './lost-record.ts';
+import { ownersBeside } from './owners.ts';
 import { type Deed, left, type Planned, type PlannedStep, placeOf, planRecovery } from './plan.ts';
 import { Programs } from './programs/runner.ts';
 import { isReached } from './redo/decide.ts';
 import { type Redo, removalEnds } from './redo/redo.ts';
 import { mendTools } from './tools.ts';
+import { takenByRepair, trackedDamage } from './tracked-damage.ts';
 
 export interface RecoverOptions {
   readonly root: Root;
@@ -101,7 +104,9 @@ export async function recover(options: RecoverOptions): Promise<RecoverResult> {
 /** What would be done; changes nothing. */
 async function only(options: RecoverOptions, policy: Recovery['policy']): Promise<RecoverResult> {
   const found = await look(options);
-  const planned = planRecovery(await gather(options, found, { redone: new Map(), offline: false }));
+  const planned = planRecovery(
+    await gather(options, found, { redone: new Map(), repaired: wasRepaired(found), offline: false }),
+  );
   const steps = planned.steps.map(({ step }) => step);
   return {
     before: found,
@@ -148,6 +153,7 @@ class Recoverer {
   }
 
   async run(): Promise<RecoverResult> {
+    const { root, store } = this.#options;
     const before = await look(this.#options);
     let after = before;
     let first: Planned | undefined;
@@ -156,7 +162,11 @@ class Recoverer {
     try {
       for (; passes <= MAX_PASSES; passes += 1) {
         planned = planRecovery(
-          await gather(this.#options, after, { redone: this.#redone, offline: this.#offline }),
+          await gather(this.#options, after, {
+            redone: this.#redone,
+            repaired: wasRepaired(before),
+            offline: this.#offline,
+          }),
         );
         first ??= planned;
         const todo = this.#next(planned);
@@ -166,8 +176,10 @@ class Recoverer {
       }
       // A seal's own snapshot knows only what is known now.
       this.#unsure.push(...this.#forgotten(after));
+      if (wasRepaired(before)) this.#unsure.push(...takenByRepair(store, await trackedDamage(root, store)));
       const sealed = await this.#seal(after);
       if (sealed) after = await look(this.#options);
+      this.#unsure.push(...(await this.#open(after)));
       const checks = await this.#askForChecks(after);
       return { ...this.#result(before, after, first ?? planned, planned, passes), ...checks };
     } catch (error) {
@@ -296,7 +308,34 @@ class Recoverer {
   #unsureOf({ database }: AuditResult, transaction: Transaction): LeftAlone[] {
     const { root, store } = this.#options;
     if (!hasLostSnapshots(store, transaction)) return [];
-    return unsureOf(root, database, transaction, { reinstalled: this.#reinstalled, begun: this.#begun });
+    return unsureOf(root, store, database, transaction, {
+      reinstalled: this.#reinstalled,
+      redo: this.#redone.get(transaction.id),
+      begun: this.#begun,
+    });
+  }
+
+  /** What is said of installations that were not brought to their end. */
+  async #open(after: AuditResult): Promise<LeftAlone[]> {
+    const { root, store, config } = this.#options;
+    const said: LeftAlone[] = [];
+    for (const transaction of interruptedTransactions(store)) {
+      said.push(...notEnded(transaction), ...this.#unsureOf(after, transaction));
+      const redo = this.#redone.get(transaction.id);
+      if (redo === undefined) continue;
+      const { tracked, trackedLimit } = config.snapshots;
+      const { paths } = await trackedPaths(root, tracked, trackedLimit);
+      const isOwned = ownersBeside(root, after.database, new Set());
+      said.push(
+        ...leftBehind(
+          redo,
+          after.database,
+          paths.map(({ path }) => path),
+          isOwned,
+        ),
+      );
+    }
+    return said;
   }
 
   /** What nothing was done about, because nobody knows whether it was to go or to stay. */
@@ -337,8 +376,6 @@ class Recoverer {
       return [known ?? left(finding, 'it was tried, and is still so', false)];
     });
     unmended.push(...this.#unsure);
-    for (const transaction of open)
-      unmended.push(...notEnded(transaction), ...this.#unsureOf(after, transaction));
     const waits = this.#offline || last.steps.some(({ step }) => step.needsNetwork);
     const retry = waits && this.#options.config.recovery.network;
     const acted = this.#run !== undefined;
@@ -407,6 +444,10 @@ async function look({ root, config, signal, onProgress }: RecoverOptions): Promi
     signal,
     onProgress,
   });
+}
+
+function wasRepaired({ findings }: AuditResult): boolean {
+  return findings.some(({ code }) => code === 'filesystem-lost-found');
 }
 
 /** Findings that are more than information. */

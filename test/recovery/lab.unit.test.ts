@@ -212,6 +212,26 @@ describe('a verdict', () => {
     expect(verdict({ differences }).verdict).toBe('liar');
   });
 
+  it('lets stand what is as it was before where it is said that nobody knows what was to be done', () => {
+    const said = JSON.parse(report([])) as { recovery: object };
+    const lost = { finding: 'transaction-interrupted', reason: 'it is lost', harmless: false };
+    const stdout = JSON.stringify({ ...said, recovery: { ...said.recovery, unmended: [lost] } });
+    const still = '/usr/bin/still: should not be there, a file of 5 bytes';
+    const half = '/usr/bin/half: other content, 5 bytes';
+    const record = "/var/lib/dpkg/status: dpkg's record of still:all should not be there";
+    const of = (differences: string[], fromBefore: string[], text = stdout) =>
+      verdict({ code: 1, differences, fromBefore, stdout: text });
+    const other = "/var/lib/dpkg/status: dpkg's record of other:all is missing";
+    expect(of([still, record], [other, '/usr/bin/other: missing, a file']).verdict).toBe('named');
+    expect(of([still, record], [other, '/usr/bin/other: missing, a file'], report([])).verdict).toBe(
+      'unnamed',
+    );
+    expect(of([still, half], [half, other, '/a: missing, a file'])).toEqual({
+      verdict: 'unnamed',
+      unnamed: [half],
+    });
+  });
+
   it('asks of the playbook nothing but the end', () => {
     expect(playbookVerdict(judged({ code: 100 }))).toBe('equal');
     expect(playbookVerdict(judged({ differences: ['/a: missing, a file'] }))).toBe('liar');

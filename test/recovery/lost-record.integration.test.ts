@@ -1,13 +1,22 @@
 /** What a recovery says and does when the disk lost what debmend or dpkg knew of an installation, in whole or in part. */
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { reportSchema } from '../../src/model/report.ts';
 import { inRoot } from '../lab/chroot.ts';
 import { rootDescribe, rootTest } from '../lab/roots.ts';
 import { readImage } from './lab/image.ts';
-import { differencesAfter } from './lab/judge.ts';
+import { compareImages, differencesAfter } from './lab/judge.ts';
 import { fatesOf } from './lab/nothing-lost.ts';
 import { debmendRecovery, interrupt, type Point, StatesLab, workloadNamed } from './lab/states.ts';
 
@@ -23,6 +32,7 @@ rootDescribe('of what was lost', () => {
 
   const upgrade = workloadNamed('upgrade');
   const purge = workloadNamed('purge');
+  const remove = workloadNamed('remove');
 
   /** Runs a test in a root of its own; it is cut there when it asks for that. */
   const inOverlay = async <T>(
@@ -191,12 +201,110 @@ rootDescribe('of what was lost', () => {
     }),
   );
 
+  /** At its last call there is nothing left to do, and nothing is sealed. */
+  const atItsEnd = async (workload: typeof upgrade) =>
+    (await lab.points(workload)).filter((point) => point.class === 'fsync').at(-1) ?? AMID_STATE;
+
+  rootTest('I11: the snapshot, and a removal had come to its end: its packages are named', () =>
+    inOverlay(remove, async (directory, cut) => {
+      const database = join(directory, STORE, 'state.db');
+      const old = readFileSync(database);
+      await cut(await atItsEnd(remove));
+      for (const rest of ['-wal', '-shm']) rmSync(`${database}${rest}`, { force: true });
+      writeFileSync(database, old);
+      const { code, recovery, said } = await recovered(directory, remove);
+      expect(code, said).toBe(1);
+      expect(recovery.unmended.map(({ package: name }) => name)).toEqual(
+        expect.arrayContaining(['lab-core', 'lab-extra', 'lab-lib']),
+      );
+      expect(recovery.unmended.map(({ package: name }) => name)).not.toContain('dpkg');
+    }),
+  );
+
+  rootTest('the record of what a removal leaves: it is done once more', () =>
+    inOverlay(remove, async (directory, cut) => {
+      const base = lab.base(remove);
+      const { expected } = await lab.uninterrupted(remove);
+      await cut(await atItsEnd(remove));
+      const admindir = join(directory, 'var/lib/dpkg');
+      const status = join(admindir, 'status');
+      await inRoot(directory, ['dpkg', '--clear-avail']); // merges what dpkg had noted into the status file
+      rmSync(join(admindir, 'available'));
+      const stanzas = readFileSync(status, 'utf8').split('\n\n');
+      const others = stanzas.filter((stanza) => !stanza.startsWith('Package: lab-core\n'));
+      expect(others).toHaveLength(stanzas.length - 1);
+      writeFileSync(status, others.join('\n\n'));
+      for (const kind of ['list', 'postrm']) rmSync(join(admindir, `info/lab-core.${kind}`));
+      const before = await readImage(directory, base);
+      const { code, said } = await recovered(directory, remove);
+      expect(code, said).toBe(0);
+      const after = await readImage(directory, base);
+      expect(differencesAfter(after, { base, before, expected })).toEqual([]);
+    }),
+  );
+
+  rootTest('the inodes of files: what other things stand in their place leave it', () =>
+    inOverlay(upgrade, async (directory, cut) => {
+      const base = lab.base(upgrade);
+      const { expected } = await lab.uninterrupted(upgrade);
+      await cut({ class: 'script', at: 'postinst-begun' });
+      const passwd = join(directory, 'etc/passwd');
+      rmSync(passwd);
+      mkdirSync(join(passwd, 'deep'), { recursive: true });
+      // A script that only looks whether a file is there fails at both.
+      for (const path of ['etc/lab-settings-2', 'var/lib/lab-2'])
+        symlinkSync('nowhere', join(directory, path));
+      const { code, said } = await recovered(directory, upgrade);
+      expect(code, said).toBe(0);
+      expect(compareImages(expected, await readImage(directory, base)).differences).toEqual([]);
+    }),
+  );
+
+  rootTest('I11: what a script needs: whatever it would have made is named', () =>
+    inOverlay(upgrade, async (directory, cut) => {
+      // It is older than the installation, and so it stays; mkdir fails at it.
+      symlinkSync('nowhere', join(directory, 'var/lib/lab-2'));
+      await sleep(1500); // times of files are coarser than clocks, and so a second is allowed for
+      await cut({ class: 'script', at: 'postinst-after-settings' });
+      writeFileSync(join(directory, 'etc/stranger'), 'of another directory\n');
+      utimesSync(join(directory, 'etc/stranger'), 0, 0);
+      const { code, recovery, said } = await recovered(directory, upgrade);
+      expect(code, said).toBe(1);
+      expect(recovery.transaction).toMatchObject({ end: 'open' });
+      expect(recovery.unmended.map(({ path }) => path)).toEqual(
+        expect.arrayContaining(['/var/lib/lab-2', '/var/lib/dpkg/alternatives/lab-pager', '/etc/stranger']),
+      );
+    }),
+  );
+
+  rootTest('what a repair of the filesystem took: tracked files come back, and what is gone is named', () =>
+    inOverlay(upgrade, async (directory) => {
+      const base = lab.base(upgrade);
+      mkdirSync(join(directory, 'lost+found'), { mode: 0o700 });
+      writeFileSync(join(directory, 'lost+found/#4711'), 'of a file that nobody knows\n');
+      const passwd = join(directory, 'etc/passwd');
+      rmSync(passwd);
+      mkdirSync(passwd);
+      writeFileSync(join(directory, 'etc/group'), 'this is a text of something else\n');
+      rmSync(join(directory, 'etc/lab-settings-1'));
+      const { code, recovery, said } = await recovered(directory, upgrade);
+      expect(code, said).toBe(1);
+      const left = compareImages(base, await readImage(directory, base)).differences;
+      expect(left.map((line) => line.slice(0, line.indexOf(':'))).sort()).toEqual([
+        '/etc/lab-settings-1',
+        '/lost+found',
+      ]);
+      expect(recovery.unmended.map(({ path }) => path)).toEqual(
+        expect.arrayContaining(['/etc/lab-settings-1', '/lost+found']),
+      );
+    }),
+  );
+
   rootTest('I11: the accounts, after a removal had come to its end: they are named', async () => {
-    const calls = (await lab.points(purge)).filter((point) => point.class === 'fsync');
+    const end = await atItsEnd(purge);
     const after = (damage: (directory: string) => void) =>
       inOverlay(purge, async (directory, cut) => {
-        // At the last call there is nothing left to remove, and nothing is sealed.
-        await cut(calls.at(-1) ?? { class: 'fsync', at: '1' });
+        await cut(end);
         expect((await inRoot(directory, ['dpkg-query', '-W', 'lab-*'])).stdout).toBe('');
         damage(directory);
         const { code, recovery } = await recovered(directory, purge);

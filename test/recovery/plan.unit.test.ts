@@ -22,6 +22,7 @@ const plan = (findings: readonly Finding[], more: Partial<PlanInput> = {}) =>
     redos: [],
     reinstalls: [],
     solutions: new Map(),
+    tracked: [],
     regenerations: new Map(),
     untouchable: new Set(),
     ...more,

@@ -6,13 +6,18 @@
  * where it was.
  */
 import { parseList } from '../../dpkg/manifest.ts';
+import type { Package } from '../../dpkg/package.ts';
 import type { IntendedPackageRecord } from '../../model/transaction.ts';
 import { type Bytes, bytesFromText, bytesOf } from '../../system/bytes.ts';
 import type { Root } from '../../system/root.ts';
 import { stillThere } from '../still-there.ts';
 import type { Before } from './before.ts';
+import { isPurge } from './marks.ts';
+import { merged } from './rewind.ts';
 
 export interface RemovalContext {
+  /** dpkg's present records. */
+  readonly packages: readonly Package[];
   readonly root: Root;
   readonly before: Before;
   /** Inside the root. */
@@ -39,4 +44,27 @@ export function cameBack(
   const find = (inside: Bytes) => before.find(inside, run);
   const [first] = stillThere({ root, isOwned, find }, paths);
   return first !== undefined;
+}
+
+/**
+ * Whether dpkg has no record any more of a package that was removed and not purged, and of which it would have kept one:
+ * for its conffiles and its postrm (src/main/remove.c, removal_bulk). A torn status file loses records without a word.
+ */
+export function recordIsGone(
+  { before, admindir, packages }: RemovalContext,
+  { name }: IntendedPackageRecord,
+  run: number,
+): boolean {
+  const key = bytesFromText(name);
+  const its = before.runs[run];
+  if (its === undefined || isPurge(its)) return false;
+  if (packages.some((pkg) => pkg.name === key && pkg.state !== 'not-installed')) return false;
+  const stanzas = [...merged(before.records(admindir) ?? [])];
+  const hadConffiles = stanzas.some(
+    ([of, stanza]) => of.split(' ', 1)[0] === key && /^Conffiles:/m.test(stanza),
+  );
+  const hadPostrm = [...before.controlFiles(`${admindir}/info`, key, run).keys()].some((file) =>
+    file.endsWith('.postrm'),
+  );
+  return hadConffiles || hadPostrm;
 }

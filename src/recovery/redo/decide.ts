@@ -36,7 +36,7 @@ export interface Circumstances {
   readonly boot: string | undefined;
   /** What the end of a removal is in a run. */
   readonly ends: RemovalEnds;
-  /** Whether files of a removed package are back, or were never gone (came-back.ts). */
+  /** Whether files of a removed package are back or were never gone, or its record is (came-back.ts). */
   readonly isForgotten: (record: IntendedPackageRecord, run: number) => boolean;
 }
 

@@ -13,22 +13,17 @@
  * what is tracked only when the snapshot before does not know it either. What the second installation does not make again was somebody
  * else's, and comes back (`comesBack`).
  */
-import { lstatSync, readFileSync, readlinkSync } from 'node:fs';
+import { lstatSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
 import { bytesToText } from '../../model/path-text.ts';
 import { Kind } from '../../scan/work.ts';
-import { xxh64Of } from '../../scan/xxh64.ts';
 import type { Entry } from '../../snapshot/entries.ts';
 import { type Bytes, bytesOf, fsPath } from '../../system/bytes.ts';
-import { readRegularFile } from '../../system/files.ts';
 import { isAccountScratch, isOfAccounts } from '../accounts.ts';
-import { looksDamaged, lostForm } from '../content.ts';
-import type { Before } from './before.ts';
+import { looksDamaged } from '../content.ts';
+import { damageOf, leadsSomewhere, TRACKED_READ_LIMIT } from '../tracked-damage.ts';
 import { aside, type Effect, type EffectsInput, isThereAt, namesIn, putBackTo } from './effect.ts';
 import { recordsOf } from './records.ts';
 import { beginningOf, isBornSince, stateOf } from './state.ts';
-
-/** Larger tracked files are not read here, in bytes: their own checks look at them (an initramfs). */
-const READ_LIMIT = 16 * 1024 * 1024;
 
 /** What is to be done, in order. */
 export function planEffects(input: EffectsInput): Effect[] {
@@ -165,7 +160,8 @@ function* allPaths({ ownedBefore, archives, packages }: EffectsInput): Iterable<
  * @param names of the packages that are installed once more; without any, nothing that is missing is missed
  */
 function trackedBefore(input: EffectsInput, names: Names | undefined): Effect[] {
-  const { root, before } = input;
+  const { root, before, xxh64 } = input;
+  const context = { root, contentOf: (entry: Entry) => before.contentOf(entry), xxh64 };
   const effects: Effect[] = [];
   for (const entry of before.tracked()) {
     if (entry.kind !== Kind.file && entry.kind !== Kind.link) continue;
@@ -187,14 +183,8 @@ function trackedBefore(input: EffectsInput, names: Names | undefined): Effect[] 
         effects.push(...putBackTo(before, entry, 'it was taken away by the interrupted installation'));
       continue;
     }
-    if (!stat.isFile() || stat.size > READ_LIMIT) continue;
-    if (!input.crashed && stat.ino === entry.ino && stat.size === entry.size && stat.mtimeMs === entry.mtime)
-      continue;
-    const now = readRegularFile(host, READ_LIMIT);
-    if (now.kind !== 'read') continue;
-    const data = Buffer.from(now.data, 'latin1');
-    if (entry.xxh64?.equals(xxh64Of(input.xxh64, data))) continue;
-    const damage = looksDamaged(data) ?? formLost(before, entry, now.data);
+    if (!input.crashed && (!stat.isFile() || isSame(stat, entry))) continue;
+    const damage = damageOf(context, entry, stat);
     // Sound content may be somebody's edit of a minute ago (I3), and scripts and dpkg do their part again all the same.
     if (damage === undefined) continue;
     effects.push(...putBackTo(before, entry, `it is ${damage} since the interrupted installation`));
@@ -202,9 +192,8 @@ function trackedBefore(input: EffectsInput, names: Names | undefined): Effect[] 
   return effects;
 }
 
-function formLost(before: Before, entry: Entry, now: Bytes): string | undefined {
-  const was = before.contentOf(entry);
-  return was === undefined ? undefined : lostForm(entry.path, bytesOf(was), now);
+function isSame(stat: Stats, { ino, size, mtime }: Entry): boolean {
+  return stat.ino === ino && stat.size === size && stat.mtimeMs === mtime;
 }
 
 /** What is tracked and was not there before. */
@@ -215,7 +204,14 @@ function trackedSince(input: EffectsInput, names: Names): Effect[] {
     if (before.find(path) !== undefined || input.ownedByOthers(path)) continue;
     const host = root.hostPath(path);
     const stat = lstatSync(fsPath(host), { throwIfNoEntry: false });
-    if (stat === undefined || !stat.isFile() || stat.size > READ_LIMIT) continue;
+    if (stat === undefined) continue;
+    // Where a script wants a file, one that leads nowhere stops it.
+    const isLost = stat.isSymbolicLink() && names.has(path) && !leadsSomewhere(root, path, stat);
+    if (isLost && input.crashed && isBornSince(stat, beginningOf(before))) {
+      effects.push(aside(path, 'the interrupted installation made it, and it leads nowhere', true));
+      continue;
+    }
+    if (!stat.isFile() || stat.size > TRACKED_READ_LIMIT) continue;
     // A snapshot that knew less (another configuration, its limit) is no proof that a file was not there.
     if (!isBornSince(stat, beginningOf(before))) continue;
     const damage = looksDamaged(readFileSync(fsPath(host)));

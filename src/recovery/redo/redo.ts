@@ -16,7 +16,7 @@ import type { Root } from '../../system/root.ts';
 import { ownersBeside } from '../owners.ts';
 import { type KeptArchive, keptArchive, readKept, sha256Of } from './archives.ts';
 import { Before } from './before.ts';
-import { cameBack } from './came-back.ts';
+import { cameBack, recordIsGone } from './came-back.ts';
 import { rewindEffects } from './database.ts';
 import { bringsFiles, type Decision, decideRedo, type RedoPackage, type RemovalEnds } from './decide.ts';
 import type { Effect, EffectsInput } from './effect.ts';
@@ -61,13 +61,14 @@ export async function examineRedo(
   const inside = database.admindir.host.slice(root.prefix.length) || DEFAULT_ADMINDIR;
   const takenBack = config.recovery.transaction === 'take-back';
   const isOwned = ownersBeside(root, database, new Set());
+  const removal = { root, before, admindir: inside, packages: database.packages, isOwned };
   const decided = decideRedo(transaction, {
     runs: before.runs,
     later: laterNames(store, transaction),
     now: database.packages,
     boot: store.boot,
     ends: removalEnds(database),
-    isForgotten: (record, run) => cameBack({ root, before, admindir: inside, isOwned }, record, run),
+    isForgotten: (record, run) => cameBack(removal, record, run) || recordIsGone(removal, record, run),
   });
   // Taken back is all of it, also what came to its end in this very boot.
   const decision = takenBack ? withFinished(decided) : decided;

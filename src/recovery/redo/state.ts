@@ -64,17 +64,22 @@ function places({ packages, archives }: EffectsInput): [Bytes, boolean][] {
     const put = (place: Bytes): void => {
       places.set(place, (places.get(place) ?? false) || unfinished);
     };
-    for (const script of archive.scripts) for (const [place] of script.matchAll(PLACES)) put(place);
+    for (const script of archive.scripts) for (const place of script.match(PLACES) ?? []) put(place);
     for (const { path, type } of archive.entries)
       if (type === 'directory' && /^\/(?:var|srv|opt)\/[^/]+\/./.test(path)) put(path);
   }
   return [...places].sort(([a], [b]) => a.length - b.length);
 }
 
+/** State that a maintainer script names literally, and that is a package's own. */
+export function statePlaces(script: Bytes): Bytes[] {
+  return (script.match(PLACES) ?? []).filter((place) => !SHARED.test(place));
+}
+
 /** The path itself when it is that young, else what is in it. */
 function bornSince(host: Bytes, inside: Bytes, since: number): Bytes[] {
   const stat = lstatSync(fsPath(host), { throwIfNoEntry: false });
-  if (stat === undefined || stat.isSymbolicLink()) return [];
+  if (stat === undefined) return [];
   if (isBornSince(stat, since)) return [inside];
   if (!stat.isDirectory()) return [];
   return namesIn(host).flatMap((name) => {

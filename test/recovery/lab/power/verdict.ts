@@ -57,9 +57,15 @@ export function debmendVerdict(
   if (lost.length > 0) return verdict('lost');
   if (isEqual) return verdict(code === 0 ? 'equal' : 'cautious');
   if (isBefore) return verdict('before');
-  const [unnamed = []] = [differences, ...(fromBefore === undefined ? [] : [fromBefore])]
-    .map((lines) => lines.filter((line) => !isNamed(line, report, after)))
-    .sort((one, other) => one.length - other.length);
+  const ends = [differences, ...(fromBefore === undefined ? [] : [fromBefore])].map((lines) =>
+    lines.filter((line) => !isNamed(line, report, after)),
+  );
+  // Who says that nobody knows what was to be done, and to give the command again, has said it of all that is whole as it was.
+  if (fromBefore !== undefined && isIntentLost(report)) {
+    const changed = new Set(fromBefore.map(subjectOf));
+    ends.push(differences.filter((line) => changed.has(subjectOf(line)) && !isNamed(line, report, after)));
+  }
+  const [unnamed = []] = ends.sort((one, other) => one.length - other.length);
   return verdict(unnamed.length === 0 ? 'named' : 'unnamed', unnamed);
 }
 
@@ -76,6 +82,19 @@ function reportOf(stdout: string): Report | undefined {
   } catch {
     return undefined; // it was killed, or said something else
   }
+}
+
+/** It is said of the installation as a whole, of no package and no path of it. */
+function isIntentLost({ recovery }: Report): boolean {
+  return (recovery?.unmended ?? []).some(
+    ({ finding, package: name, path }) =>
+      finding === 'transaction-interrupted' && name === undefined && path === undefined,
+  );
+}
+
+/** What a difference is about: a path, or a record in it. */
+function subjectOf(difference: string): string {
+  return /^.*record of \S+(?=: | )/.exec(difference)?.[0] ?? difference.slice(0, difference.indexOf(': '));
 }
 
 /**

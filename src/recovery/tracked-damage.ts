@@ -1,0 +1,99 @@
+/**
+ * Tracked files, which no manifest vouches for, held against what a snapshot knows of them. Whether other content is
+ * damage or somebody's edit nobody can tell from a hash (I3): only what no edit leaves behind counts.
+ */
+import { lstatSync, type Stats } from 'node:fs';
+import { pathToText } from '../model/path-text.ts';
+import type { LeftAlone } from '../model/recovery.ts';
+import { Kind } from '../scan/work.ts';
+import { loadXxh64, type Xxh64, xxh64Of } from '../scan/xxh64.ts';
+import { Contents } from '../snapshot/contents.ts';
+import { Entries, type Entry, Origin } from '../snapshot/entries.ts';
+import { newestSealed } from '../snapshot/snapshots.ts';
+import type { Store } from '../snapshot/store.ts';
+import { listTransactions } from '../snapshot/transaction/record.ts';
+import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
+import { readRegularFile } from '../system/files.ts';
+import type { Root } from '../system/root.ts';
+import { looksDamaged, lostForm } from './content.ts';
+
+/** Larger tracked files are not read here, in bytes: their own checks look at them (an initramfs). */
+export const TRACKED_READ_LIMIT = 16 * 1024 * 1024;
+
+export interface TrackedContext {
+  readonly root: Root;
+  readonly contentOf: (entry: Entry) => Buffer | undefined;
+  readonly xxh64: Xxh64;
+}
+
+/** @param entry of a regular file @param stat what stands there @returns how it is damaged, as a sentence goes on */
+export function damageOf(
+  { root, contentOf, xxh64 }: TrackedContext,
+  entry: Entry,
+  stat: Stats,
+): string | undefined {
+  // An administrator may have made a link of a file, and never a directory.
+  if (!stat.isFile()) return leadsSomewhere(root, entry.path, stat) ? undefined : 'no file any more';
+  if (stat.size > TRACKED_READ_LIMIT) return undefined;
+  const now = readRegularFile(root.hostPath(entry.path), TRACKED_READ_LIMIT);
+  if (now.kind !== 'read') return undefined;
+  const data = Buffer.from(now.data, 'latin1');
+  if (entry.xxh64?.equals(xxh64Of(xxh64, data))) return undefined;
+  const damage = looksDamaged(data);
+  if (damage !== undefined) return damage;
+  const was = contentOf(entry);
+  return was === undefined ? undefined : lostForm(entry.path, bytesOf(was), now.data);
+}
+
+/** Whether something is a link to something that is there. */
+export function leadsSomewhere(root: Root, path: Bytes, stat: Stats): boolean {
+  if (!stat.isSymbolicLink()) return false;
+  const target = root.resolveFully(path);
+  return target.kind === 'found' && lstatSync(fsPath(target.host), { throwIfNoEntry: false }) !== undefined;
+}
+
+export interface TrackedDamage {
+  readonly entry: Entry;
+  readonly snapshot: number;
+  /** As a sentence goes on. */
+  readonly damage: string;
+  /** What it was, read back as it was kept (I6); undefined when there is no copy. */
+  readonly content: Buffer | undefined;
+}
+
+/** What is damaged or gone of all that the newest sealed snapshot tracks. */
+export async function trackedDamage(root: Root, store: Store): Promise<TrackedDamage[]> {
+  const snapshot = newestSealed(store)?.id;
+  if (snapshot === undefined) return [];
+  const contents = new Contents(store);
+  const contentOf = ({ content }: Entry): Buffer | undefined =>
+    content === null || !contents.isWhole(content) ? undefined : contents.read(content);
+  const context = { root, contentOf, xxh64: await loadXxh64() };
+  const found: TrackedDamage[] = [];
+  for (const entry of new Entries(store).at(snapshot)) {
+    if ((entry.origin & Origin.tracked) === 0) continue;
+    const stat = lstatSync(fsPath(root.hostPath(entry.path)), { throwIfNoEntry: false });
+    if (stat === undefined) found.push({ entry, snapshot, damage: GONE, content: undefined });
+    else if (entry.kind === Kind.file) {
+      const damage = damageOf(context, entry, stat);
+      if (damage !== undefined) found.push({ entry, snapshot, damage, content: contentOf(entry) });
+    }
+  }
+  return found;
+}
+
+/** By name, where a repair of the filesystem may be what took it. */
+export function takenByRepair(store: Store, damaged: readonly TrackedDamage[]): LeftAlone[] {
+  // What an installation was doing may have taken it away.
+  const isQuiet = listTransactions(store, 'interrupted').length === 0;
+  const taken = damaged.filter(({ damage }) => isQuiet || damage !== GONE);
+  return taken.map(({ entry, snapshot, damage }) => ({
+    finding: 'filesystem-lost-found',
+    path: pathToText(entry.path),
+    harmless: false,
+    reason: `it stands in snapshot ${snapshot} and is ${damage}: a repair of the filesystem may have taken it`,
+  }));
+}
+
+/** It may as well have been taken away on purpose, and is not put back. */
+export const GONE = 'gone';
