@@ -26,6 +26,18 @@ export interface TrackedContext {
   readonly xxh64: Xxh64;
 }
 
+/**
+ * What stands at a path that was resolved when the snapshot was taken.
+ *
+ * @returns undefined when nothing does; `elsewhere` when a directory on the way is a link by now, and it is another place
+ */
+export function standingAt(root: Root, path: Bytes): Stats | 'elsewhere' | undefined {
+  const found = root.resolve(path);
+  if (found.kind !== 'found') return undefined;
+  if (found.inside !== path) return 'elsewhere';
+  return lstatSync(fsPath(found.host), { throwIfNoEntry: false });
+}
+
 /** @param entry of a regular file @param stat what stands there @returns how it is damaged, as a sentence goes on */
 export function damageOf(
   { root, contentOf, xxh64 }: TrackedContext,
@@ -72,7 +84,8 @@ export async function trackedDamage(root: Root, store: Store): Promise<TrackedDa
   const found: TrackedDamage[] = [];
   for (const entry of new Entries(store).at(snapshot)) {
     if ((entry.origin & Origin.tracked) === 0) continue;
-    const stat = lstatSync(fsPath(root.hostPath(entry.path)), { throwIfNoEntry: false });
+    const stat = standingAt(root, entry.path);
+    if (stat === 'elsewhere') continue;
     if (stat === undefined) found.push({ entry, snapshot, damage: GONE, content: undefined });
     else if (entry.kind === Kind.file) {
       const damage = damageOf(context, entry, stat);

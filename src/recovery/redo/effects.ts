@@ -20,7 +20,7 @@ import type { Entry } from '../../snapshot/entries.ts';
 import { type Bytes, bytesOf, fsPath } from '../../system/bytes.ts';
 import { isAccountScratch, isOfAccounts } from '../accounts.ts';
 import { looksDamaged } from '../content.ts';
-import { damageOf, leadsSomewhere, TRACKED_READ_LIMIT } from '../tracked-damage.ts';
+import { damageOf, leadsSomewhere, standingAt, TRACKED_READ_LIMIT } from '../tracked-damage.ts';
 import { aside, type Effect, type EffectsInput, isThereAt, namesIn, putBackTo } from './effect.ts';
 import { recordsOf } from './records.ts';
 import { beginningOf, isBornSince, stateOf } from './state.ts';
@@ -165,11 +165,11 @@ function trackedBefore(input: EffectsInput, names: Names | undefined): Effect[] 
   const effects: Effect[] = [];
   for (const entry of before.tracked()) {
     if (entry.kind !== Kind.file && entry.kind !== Kind.link) continue;
-    const host = root.hostPath(entry.path);
-    const stat = lstatSync(fsPath(host), { throwIfNoEntry: false });
+    const stat = standingAt(root, entry.path);
+    if (stat === 'elsewhere') continue;
     if (entry.kind === Kind.link) {
       if (entry.target === null || names?.has(entry.path) !== true) continue;
-      if (stat?.isSymbolicLink() === true && targetOf(host) === entry.target) continue;
+      if (stat?.isSymbolicLink() === true && targetOf(root.hostPath(entry.path)) === entry.target) continue;
       if (stat !== undefined && !stat.isSymbolicLink()) continue;
       effects.push({
         action: { kind: 'link', path: entry.path, target: entry.target, attributes: entry },

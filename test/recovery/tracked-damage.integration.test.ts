@@ -1,0 +1,72 @@
+/** Tracked files held against the newest sealed snapshot, without a known installation. */
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { DEFAULT_CONFIG } from '../../src/config/settings.ts';
+import { trackedDamage } from '../../src/recovery/tracked-damage.ts';
+import { createFullSnapshot } from '../../src/snapshot/create.ts';
+import { openStore } from '../../src/snapshot/store.ts';
+import { Root } from '../../src/system/root.ts';
+import { HELLO, tinyRoot } from '../cli/tiny-root.ts';
+import { scratch } from './rig.ts';
+
+/** What is found of files below /etc/own after a change of the tree. */
+async function damageAfter(change: (at: (path: string) => string) => void): Promise<[string, string][]> {
+  const tiny = tinyRoot([HELLO]);
+  const root = new Root(tiny.directory);
+  mkdirSync(tiny.at('/etc/own'), { recursive: true });
+  for (const name of ['text', 'emptied', 'blank', 'linked', 'removed'])
+    writeFileSync(tiny.at(`/etc/own/${name}`), name === 'blank' ? '' : `${name}, as it was\n`);
+  const store = await openStore(root);
+  try {
+    await createFullSnapshot(store, root, {
+      config: DEFAULT_CONFIG.snapshots,
+      head: { kind: 'manual', scope: 'full', transaction: undefined, sealed: true },
+    });
+    change((path) => tiny.at(path));
+    root.forget();
+    const found = await trackedDamage(root, store);
+    return found.map(({ entry, damage }) => [entry.path, damage]);
+  } finally {
+    store.close();
+    tiny.remove();
+  }
+}
+
+it('tells damage from what an administrator does', async () => {
+  expect(
+    await damageAfter((at) => {
+      writeFileSync(at('/etc/own/text'), 'edited\n');
+      writeFileSync(at('/etc/own/emptied'), '');
+      rmSync(at('/etc/own/linked'));
+      symlinkSync('text', at('/etc/own/linked'));
+      rmSync(at('/etc/own/removed'));
+    }),
+  ).toEqual([
+    ['/etc/own/emptied', 'empty'],
+    ['/etc/own/removed', 'gone'],
+  ]);
+  expect(
+    await damageAfter((at) => {
+      rmSync(at('/etc/own/text'));
+      mkdirSync(at('/etc/own/text'));
+      rmSync(at('/etc/own/linked'));
+      symlinkSync('nowhere', at('/etc/own/linked'));
+      writeFileSync(at('/etc/own/emptied'), Buffer.alloc(4096));
+    }),
+  ).toEqual([
+    ['/etc/own/emptied', 'all NUL'],
+    ['/etc/own/linked', 'no file any more'],
+    ['/etc/own/text', 'no file any more'],
+  ]);
+});
+
+it('I7: looks at nothing outside the root, whatever a directory on the way has become', async () => {
+  const outside = scratch();
+  for (const name of ['text', 'emptied', 'linked', 'removed']) writeFileSync(join(outside, name), '');
+  const found = await damageAfter((at) => {
+    rmSync(at('/etc/own'), { recursive: true });
+    symlinkSync(outside, at('/etc/own'));
+  });
+  expect(found.filter(([, damage]) => damage !== 'gone')).toEqual([]);
+});
