@@ -53,6 +53,9 @@ export function damageOf(
   if (entry.xxh64?.equals(xxh64Of(xxh64, data))) return undefined;
   const damage = looksDamaged(data);
   if (damage !== undefined) return damage;
+  // Whoever writes to a file changes its time; a disk that puts another block there does not.
+  if (stat.size === entry.size && stat.mtimeMs === entry.mtime)
+    return 'other content with the time of before';
   const was = contentOf(entry);
   return was === undefined ? undefined : lostForm(entry.path, bytesOf(was), now.data);
 }

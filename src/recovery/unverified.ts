@@ -33,7 +33,7 @@ const NOT_JUDGED: ReadonlySet<Bytes> = new Set([
 ]);
 
 /** Of dpkg's own files those that nobody can make anew from packages alone, in its admindir. */
-const OF_DPKG = ['diversions', 'statoverride', 'alternatives/', 'triggers/'] as const;
+const OF_DPKG = ['diversions', 'statoverride', 'alternatives', 'triggers'] as const;
 
 /** A directory with more of them is named as a whole. */
 const MOST_OF_A_DIRECTORY = 50;
@@ -100,12 +100,11 @@ export function unverifiedSince(
   };
 
   const { admindir } = database;
-  const ofDpkg = OF_DPKG.flatMap((name) =>
-    name.endsWith('/') ? admindir.names(name.slice(0, -1)).map((file) => `${name}${file}`) : [name],
-  ).flatMap((name) => {
-    const stat = statOf(`${admindir.host}/${name}`);
-    return stat !== undefined && stat.ctimeMs >= since ? [`${admindir.inside}/${name}`] : [];
-  });
+  const hasChanged = (name: string): boolean => (statOf(`${admindir.host}/${name}`)?.ctimeMs ?? 0) >= since;
+  const ofDpkg = OF_DPKG.filter(
+    // In a directory whose names changed something may be missing too.
+    (name) => hasChanged(name) || admindir.names(name).some((file) => hasChanged(`${name}/${file}`)),
+  ).map((name) => `${admindir.inside}/${name}`);
   const inTrees = TREES.flatMap((tree) => {
     const found = root.resolveDirectory(tree);
     return found.kind === 'found' ? walk(found.inside) : [];

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { RootImage } from './lab/image.ts';
+import type { Entry, RootImage } from './lab/image.ts';
 import {
   caseNamed,
   casesOf,
@@ -230,6 +230,32 @@ describe('a verdict', () => {
       verdict: 'unnamed',
       unnamed: [half],
     });
+  });
+
+  it('finds a file that nobody knows in lost+found, when that is named', () => {
+    const entry = (hash: string) => ({ type: 'file', hash }) as Entry;
+    const base = { ...after, entries: new Map([['/srv/own', entry('aa')]]) };
+    const found = { ...after, entries: new Map([['/lost+found/#12', entry('aa')]]) };
+    const left = {
+      finding: 'filesystem-lost-found',
+      path: '/lost+found',
+      reason: 'unknown',
+      harmless: false,
+    };
+    const of = (unmended: object[], image: RootImage) =>
+      debmendVerdict(
+        judged({
+          code: 1,
+          differences: ['/srv/own: missing, a file of 9 bytes', '/lost+found/#12: should not be there'],
+          fromBefore: ['/srv/own: missing, a file of 9 bytes', '/a: missing', '/b: missing'],
+          base,
+          stdout: report([], unmended),
+        }),
+        image,
+      ).verdict;
+    expect(of([left], found)).toBe('named');
+    expect(of([left], after)).toBe('unnamed');
+    expect(of([], found)).toBe('unnamed');
   });
 
   it('asks of the playbook nothing but the end', () => {

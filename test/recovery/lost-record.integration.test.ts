@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { reportSchema } from '../../src/model/report.ts';
-import { inRoot } from '../lab/chroot.ts';
+import { inRoot, mustInRoot } from '../lab/chroot.ts';
 import { rootDescribe, rootTest } from '../lab/roots.ts';
 import { readImage } from './lab/image.ts';
 import { compareImages, differencesAfter } from './lab/judge.ts';
@@ -221,6 +221,24 @@ rootDescribe('of what was lost', () => {
     }),
   );
 
+  rootTest('I11: the seal, after an installation had come to its end: what it made is named, once', () =>
+    inOverlay(upgrade, async (directory) => {
+      const database = join(directory, STORE, 'state.db');
+      const old = readFileSync(database);
+      await mustInRoot(directory, upgrade.command, { offline: true });
+      for (const rest of ['-wal', '-shm']) rmSync(`${database}${rest}`, { force: true });
+      writeFileSync(database, old);
+      const { code, recovery, said } = await recovered(directory, upgrade);
+      expect(code, said).toBe(1);
+      expect(recovery).toMatchObject({ transaction: { end: 'finished' } });
+      expect(recovery.unmended.map(({ package: name, path }) => path ?? name)).toEqual(
+        expect.arrayContaining(['lab-core', '/etc/lab-settings-2', '/var/lib/lab-2']),
+      );
+      const again = await recovered(directory, upgrade);
+      expect(again.code, again.said).toBe(0);
+    }),
+  );
+
   rootTest('the record of what a removal leaves: it is done once more', () =>
     inOverlay(remove, async (directory, cut) => {
       const base = lab.base(remove);
@@ -237,6 +255,23 @@ rootDescribe('of what was lost', () => {
       for (const kind of ['list', 'postrm']) rmSync(join(admindir, `info/lab-core.${kind}`));
       const before = await readImage(directory, base);
       const { code, said } = await recovered(directory, remove);
+      expect(code, said).toBe(0);
+      const after = await readImage(directory, base);
+      expect(differencesAfter(after, { base, before, expected })).toEqual([]);
+    }),
+  );
+
+  rootTest('what a removal did to the diversions: it is done once more', () =>
+    inOverlay(purge, async (directory, cut) => {
+      const base = lab.base(purge);
+      const { expected } = await lab.uninterrupted(purge);
+      const diversions = join(directory, 'var/lib/dpkg/diversions');
+      const old = readFileSync(diversions);
+      await cut(await atItsEnd(purge));
+      expect(readFileSync(diversions).equals(old)).toBe(false);
+      writeFileSync(diversions, old);
+      const before = await readImage(directory, base);
+      const { code, said } = await recovered(directory, purge);
       expect(code, said).toBe(0);
       const after = await readImage(directory, base);
       expect(differencesAfter(after, { base, before, expected })).toEqual([]);

@@ -1,5 +1,5 @@
 /** Tracked files held against the newest sealed snapshot, without a known installation. */
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { DEFAULT_CONFIG } from '../../src/config/settings.ts';
@@ -17,6 +17,7 @@ async function damageAfter(change: (at: (path: string) => string) => void): Prom
   mkdirSync(tiny.at('/etc/own'), { recursive: true });
   for (const name of ['text', 'emptied', 'blank', 'linked', 'removed'])
     writeFileSync(tiny.at(`/etc/own/${name}`), name === 'blank' ? '' : `${name}, as it was\n`);
+  utimesSync(tiny.at('/etc/own/text'), 1_700_000_000, 1_700_000_000);
   const store = await openStore(root);
   try {
     await createFullSnapshot(store, root, {
@@ -58,6 +59,19 @@ it('tells damage from what an administrator does', async () => {
     ['/etc/own/emptied', 'all NUL'],
     ['/etc/own/linked', 'no file any more'],
     ['/etc/own/text', 'no file any more'],
+  ]);
+});
+
+it('knows other content by a time of change that nobody renewed', async () => {
+  const swap = (at: (path: string) => string, renewed: boolean): void => {
+    const path = at('/etc/own/text');
+    const { atime, mtime, size } = statSync(path);
+    writeFileSync(path, 'x'.repeat(size));
+    if (!renewed) utimesSync(path, atime, mtime);
+  };
+  expect(await damageAfter((at) => swap(at, true))).toEqual([]);
+  expect(await damageAfter((at) => swap(at, false))).toEqual([
+    ['/etc/own/text', 'other content with the time of before'],
   ]);
 });
 

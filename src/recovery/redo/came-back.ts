@@ -5,6 +5,7 @@
  * deletions may be lost with the record of them there: dpkg calls a package not installed, and all of it still lies
  * where it was.
  */
+import type { Diversion } from '../../dpkg/diversions.ts';
 import { parseList } from '../../dpkg/manifest.ts';
 import type { Package } from '../../dpkg/package.ts';
 import type { IntendedPackageRecord } from '../../model/transaction.ts';
@@ -16,6 +17,8 @@ import { isPurge } from './marks.ts';
 import { merged } from './rewind.ts';
 
 export interface RemovalContext {
+  /** The present ones. */
+  readonly diversions: readonly Diversion[];
   /** dpkg's present records. */
   readonly packages: readonly Package[];
   readonly root: Root;
@@ -67,4 +70,18 @@ export function recordIsGone(
     file.endsWith('.postrm'),
   );
   return hadConffiles || hadPostrm;
+}
+
+/** Whether a diversion is back that a script of the removed package takes away: dpkg-divert(1) had synced the table. */
+export function diversionIsBack(
+  { before, admindir, diversions }: RemovalContext,
+  { name }: IntendedPackageRecord,
+  run: number,
+): boolean {
+  const key = bytesFromText(name);
+  if (!diversions.some(({ package: owner }) => owner === key)) return false;
+  return [...before.controlFiles(`${admindir}/info`, key, run)].some(([file, entry]) => {
+    const script = /\.(?:prerm|postrm)$/.test(file) ? before.contentOf(entry) : undefined;
+    return script?.includes('dpkg-divert') === true;
+  });
 }

@@ -16,7 +16,7 @@ import type { Root } from '../../system/root.ts';
 import { ownersBeside } from '../owners.ts';
 import { type KeptArchive, keptArchive, readKept, sha256Of } from './archives.ts';
 import { Before } from './before.ts';
-import { cameBack, recordIsGone } from './came-back.ts';
+import { cameBack, diversionIsBack, recordIsGone } from './came-back.ts';
 import { rewindEffects } from './database.ts';
 import { bringsFiles, type Decision, decideRedo, type RedoPackage, type RemovalEnds } from './decide.ts';
 import type { Effect, EffectsInput } from './effect.ts';
@@ -61,14 +61,16 @@ export async function examineRedo(
   const inside = database.admindir.host.slice(root.prefix.length) || DEFAULT_ADMINDIR;
   const takenBack = config.recovery.transaction === 'take-back';
   const isOwned = ownersBeside(root, database, new Set());
-  const removal = { root, before, admindir: inside, packages: database.packages, isOwned };
+  const { packages, diversions } = database;
+  const removal = { root, before, admindir: inside, packages, diversions, isOwned };
   const decided = decideRedo(transaction, {
     runs: before.runs,
     later: laterNames(store, transaction),
     now: database.packages,
     boot: store.boot,
     ends: removalEnds(database),
-    isForgotten: (record, run) => cameBack(removal, record, run) || recordIsGone(removal, record, run),
+    isForgotten: (record, run) =>
+      [cameBack, recordIsGone, diversionIsBack].some((isSo) => isSo(removal, record, run)),
   });
   // Taken back is all of it, also what came to its end in this very boot.
   const decision = takenBack ? withFinished(decided) : decided;

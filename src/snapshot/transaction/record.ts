@@ -139,10 +139,22 @@ export async function restoreTransactions(store: Store): Promise<number> {
     return [{ ...transaction, ...(snapshotBefore === undefined ? {} : { snapshotBefore }) }];
   });
   if (ahead.length === 0) return 0;
+  const newest = [...states.keys(), ...ahead.map(({ id }) => id)].sort().at(-1);
   store.db.transaction(() => {
-    for (const transaction of ahead) putTransaction(store, transaction);
+    for (const transaction of ahead)
+      putTransaction(store, transaction.id === newest ? doubted(store, transaction) : transaction);
   })();
   return ahead.length;
+}
+
+/**
+ * A disk that lost the row of a seal, which was synced after all else, may have lost whatever the installation wrote: it
+ * is sealed again when a recovery has looked at it, and has said what nobody can judge. Its seal says what it was.
+ */
+function doubted(store: Store, transaction: Transaction): Transaction {
+  const isOfThisBoot = transaction.boot === store.boot;
+  if (transaction.state !== 'sealed' || store.setAside !== undefined || isOfThisBoot) return transaction;
+  return { ...transaction, state: 'interrupted' };
 }
 
 /** Takes away what only an open transaction needs: kept archives and old versions. Its file stays. */

@@ -75,6 +75,10 @@ export const ORDINARY: readonly { readonly paths: RegExp; readonly reason: strin
     reason: 'ldconfig makes it from the libraries',
   },
   {
+    paths: /\/__pycache__\/[^/]+\.pyc$/,
+    reason: 'Python compiles it anew whenever it does not fit its source',
+  },
+  {
     paths: /^\/var\/lib\/systemd\/(deb-systemd-helper|catalog)/,
     reason: 'deb-systemd-helper and journalctl make it again',
   },

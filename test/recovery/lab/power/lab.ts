@@ -128,7 +128,9 @@ export class Lab {
       const judged: Judged = {
         code: ended.code,
         differences: differencesAfter(after, { base: ground.base, before, expected: ground.expected }),
-        ...(one.disk === 'lying' ? { fromBefore: compareImages(ground.base, after).differences } : {}),
+        ...(one.disk === 'lying'
+          ? { fromBefore: compareImages(ground.base, after).differences, base: ground.base }
+          : {}),
         lost: fatesOf(undamaged(before, made.truth), after, { base: ground.base, expected: ground.expected })
           .lost,
         audit: audit.stdout + audit.stderr,

@@ -33,6 +33,8 @@ export interface Judged {
   readonly differences: readonly string[];
   /** From what was before the workload; of a disk that lies, which may have lost all record of it. */
   readonly fromBefore?: readonly string[];
+  /** What was before the workload, of a disk that lies. */
+  readonly base?: RootImage;
   readonly lost: readonly string[];
   /** What dpkg --audit says. */
   readonly audit: string;
@@ -46,7 +48,7 @@ export function debmendVerdict(
   judged: Judged,
   after: RootImage,
 ): { verdict: Verdict; unnamed: readonly string[] } {
-  const { code, differences, fromBefore, lost, audit, wrong, stdout } = judged;
+  const { code, differences, fromBefore, base, lost, audit, wrong, stdout } = judged;
   const report = reportOf(stdout);
   const isSound = audit === '' && wrong === '';
   const isEqual = differences.length === 0 && isSound;
@@ -57,13 +59,15 @@ export function debmendVerdict(
   if (lost.length > 0) return verdict('lost');
   if (isEqual) return verdict(code === 0 ? 'equal' : 'cautious');
   if (isBefore) return verdict('before');
+  const isOpen = (line: string): boolean =>
+    !isNamed(line, report, after) && !(base !== undefined && liesInLostFound(line, report, after, base));
   const ends = [differences, ...(fromBefore === undefined ? [] : [fromBefore])].map((lines) =>
-    lines.filter((line) => !isNamed(line, report, after)),
+    lines.filter(isOpen),
   );
   // Who says that nobody knows what was to be done, and to give the command again, has said it of all that is whole as it was.
   if (fromBefore !== undefined && isIntentLost(report)) {
     const changed = new Set(fromBefore.map(subjectOf));
-    ends.push(differences.filter((line) => changed.has(subjectOf(line)) && !isNamed(line, report, after)));
+    ends.push(differences.filter((line) => changed.has(subjectOf(line)) && isOpen(line)));
   }
   const [unnamed = []] = ends.sort((one, other) => one.length - other.length);
   return verdict(unnamed.length === 0 ? 'named' : 'unnamed', unnamed);
@@ -95,6 +99,24 @@ function isIntentLost({ recovery }: Report): boolean {
 /** What a difference is about: a path, or a record in it. */
 function subjectOf(difference: string): string {
   return /^.*record of \S+(?=: | )/.exec(difference)?.[0] ?? difference.slice(0, difference.indexOf(': '));
+}
+
+const LOST_FOUND = '/lost+found';
+
+/** Whether a file that is missing lies, whole, in lost+found, and lost+found is named: of no package's nobody knows more. */
+function liesInLostFound(
+  difference: string,
+  { findings, recovery }: Report,
+  after: RootImage,
+  base: RootImage,
+): boolean {
+  const path = /^(.+?): missing, a file of /.exec(difference)?.[1] ?? '';
+  const was = base.entries.get(path);
+  const said = [...findings, ...(recovery?.unmended ?? [])].some((one) => one.path === LOST_FOUND);
+  if (was === undefined || !said) return false;
+  return [...after.entries].some(
+    ([at, { type, hash }]) => at.startsWith(`${LOST_FOUND}/`) && type === 'file' && hash === was.hash,
+  );
 }
 
 /**
