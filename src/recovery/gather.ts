@@ -77,7 +77,7 @@ async function gatherFrom(
     redos,
     reinstalls: await reinstallsOf(database, mending, lostInstallation(store, database), sources),
     solutions: await solveFiles({ root, database, store, archive }, wanted),
-    tracked: progress.repaired ? await trackedDamage(root, store) : [],
+    tracked: await trackedDamage(root, store, progress.repaired),
     regenerations: new Map(
       findings.flatMap((finding): [Finding, Regeneration][] => {
         const made = regeneration(finding);

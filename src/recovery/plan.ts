@@ -53,7 +53,7 @@ export interface PlanInput {
   readonly redos: readonly Redo[];
   readonly reinstalls: readonly Reinstall[];
   readonly solutions: ReadonlyMap<Finding, Solution>;
-  /** Looked for where a repair of the filesystem took things away. */
+  /** Of files that no manifest vouches for. */
   readonly tracked: readonly TrackedDamage[];
   readonly regenerations: ReadonlyMap<Finding, Regeneration>;
   /** Packages that must not be configured: a maintainer script of theirs is damaged, and no good one is at hand. */
@@ -164,7 +164,8 @@ function planReturns({ findings }: PlanInput, add: Add): void {
 }
 
 /** Accounts are among it, and without them nothing else works. What is gone may be meant to be. */
-function planTracked({ tracked }: PlanInput, add: Add): void {
+function planTracked({ tracked, findings }: PlanInput, add: Add): void {
+  const lost = findings.some(({ code }) => code === 'filesystem-lost-found');
   for (const { entry, snapshot, damage, content } of tracked) {
     if (content === undefined) continue;
     const { path, mode, uid, gid, mtime, capability } = entry;
@@ -175,9 +176,9 @@ function planTracked({ tracked }: PlanInput, add: Add): void {
         phase: 'database',
         what: 'restore-file',
         path: pathToText(path),
-        reason: `it is ${damage} since the filesystem was repaired`,
+        reason: `it is ${damage}`,
         source,
-        findings: ['filesystem-lost-found'],
+        findings: lost ? ['filesystem-lost-found'] : [],
         needsNetwork: false,
       },
       deed: { kind: 'file', solution: { kind: 'put', path, data: content, attributes, source } },

@@ -176,7 +176,8 @@ class Recoverer {
       }
       // A seal's own snapshot knows only what is known now.
       this.#unsure.push(...this.#forgotten(after));
-      if (wasRepaired(before)) this.#unsure.push(...takenByRepair(store, await trackedDamage(root, store)));
+      if (wasRepaired(before))
+        this.#unsure.push(...takenByRepair(store, await trackedDamage(root, store, true)));
       const sealed = await this.#seal(after);
       if (sealed) after = await look(this.#options);
       this.#unsure.push(...(await this.#open(after)));

@@ -54,8 +54,7 @@ export function damageOf(
   const damage = looksDamaged(data);
   if (damage !== undefined) return damage;
   // Whoever writes to a file changes its time; a disk that puts another block there does not.
-  if (stat.size === entry.size && stat.mtimeMs === entry.mtime)
-    return 'other content with the time of before';
+  if (stat.size === entry.size && stat.mtimeMs === entry.mtime) return OTHER_CONTENT;
   const was = contentOf(entry);
   return was === undefined ? undefined : lostForm(entry.path, bytesOf(was), now.data);
 }
@@ -67,6 +66,7 @@ export function leadsSomewhere(root: Root, path: Bytes, stat: Stats): boolean {
   return target.kind === 'found' && lstatSync(fsPath(target.host), { throwIfNoEntry: false }) !== undefined;
 }
 
+/** Of one tracked path. */
 export interface TrackedDamage {
   readonly entry: Entry;
   readonly snapshot: number;
@@ -76,8 +76,14 @@ export interface TrackedDamage {
   readonly content: Buffer | undefined;
 }
 
-/** What is damaged or gone of all that the newest sealed snapshot tracks. */
-export async function trackedDamage(root: Root, store: Store): Promise<TrackedDamage[]> {
+/**
+ * What is damaged of all that the newest sealed snapshot tracks.
+ *
+ * @param repaired whether a repair of the filesystem took things away: then what is gone is told too, and what anybody
+ * could have done is held to be its work. Without one only what no person and no program does counts, and only files that
+ * there are copies of are read
+ */
+export async function trackedDamage(root: Root, store: Store, repaired: boolean): Promise<TrackedDamage[]> {
   const snapshot = newestSealed(store)?.id;
   if (snapshot === undefined) return [];
   const contents = new Contents(store);
@@ -86,13 +92,15 @@ export async function trackedDamage(root: Root, store: Store): Promise<TrackedDa
   const context = { root, contentOf, xxh64: await loadXxh64() };
   const found: TrackedDamage[] = [];
   for (const entry of new Entries(store).at(snapshot)) {
-    if ((entry.origin & Origin.tracked) === 0) continue;
+    if ((entry.origin & Origin.tracked) === 0 || (entry.content === null && !repaired)) continue;
     const stat = standingAt(root, entry.path);
     if (stat === 'elsewhere') continue;
-    if (stat === undefined) found.push({ entry, snapshot, damage: GONE, content: undefined });
-    else if (entry.kind === Kind.file) {
+    if (stat === undefined) {
+      if (repaired) found.push({ entry, snapshot, damage: GONE, content: undefined });
+    } else if (entry.kind === Kind.file) {
       const damage = damageOf(context, entry, stat);
-      if (damage !== undefined) found.push({ entry, snapshot, damage, content: contentOf(entry) });
+      const isSure = repaired || damage === OTHER_CONTENT;
+      if (damage !== undefined && isSure) found.push({ entry, snapshot, damage, content: contentOf(entry) });
     }
   }
   return found;
@@ -110,6 +118,8 @@ export function takenByRepair(store: Store, damaged: readonly TrackedDamage[]): 
     reason: `it stands in snapshot ${snapshot} and is ${damage}: a repair of the filesystem may have taken it`,
   }));
 }
+
+const OTHER_CONTENT = 'other content with the time of before';
 
 /** It may as well have been taken away on purpose, and is not put back. */
 export const GONE = 'gone';

@@ -100,7 +100,11 @@ export function unverifiedSince(
   };
 
   const { admindir } = database;
-  const hasChanged = (name: string): boolean => (statOf(`${admindir.host}/${name}`)?.ctimeMs ?? 0) >= since;
+  // What is missing was there: every system has them all.
+  const hasChanged = (name: string): boolean => {
+    const stat = statOf(`${admindir.host}/${name}`);
+    return stat === undefined || stat.ctimeMs >= since;
+  };
   const ofDpkg = OF_DPKG.filter(
     // In a directory whose names changed something may be missing too.
     (name) => hasChanged(name) || admindir.names(name).some((file) => hasChanged(`${name}/${file}`)),

@@ -11,7 +11,10 @@ import { HELLO, tinyRoot } from '../cli/tiny-root.ts';
 import { scratch } from './rig.ts';
 
 /** What is found of files below /etc/own after a change of the tree. */
-async function damageAfter(change: (at: (path: string) => string) => void): Promise<[string, string][]> {
+async function damageAfter(
+  change: (at: (path: string) => string) => void,
+  repaired = true,
+): Promise<[string, string][]> {
   const tiny = tinyRoot([HELLO]);
   const root = new Root(tiny.directory);
   mkdirSync(tiny.at('/etc/own'), { recursive: true });
@@ -26,7 +29,7 @@ async function damageAfter(change: (at: (path: string) => string) => void): Prom
     });
     change((path) => tiny.at(path));
     root.forget();
-    const found = await trackedDamage(root, store);
+    const found = await trackedDamage(root, store, repaired);
     return found.map(({ entry, damage }) => [entry.path, damage]);
   } finally {
     store.close();
@@ -62,6 +65,16 @@ it('tells damage from what an administrator does', async () => {
   ]);
 });
 
+it('takes only for damage what nobody does, where no repair took anything', async () => {
+  const change = (at: (path: string) => string): void => {
+    writeFileSync(at('/etc/own/emptied'), '');
+    rmSync(at('/etc/own/removed'));
+    rmSync(at('/etc/own/linked'));
+    symlinkSync('nowhere', at('/etc/own/linked'));
+  };
+  expect(await damageAfter(change, false)).toEqual([]);
+});
+
 it('knows other content by a time of change that nobody renewed', async () => {
   const swap = (at: (path: string) => string, renewed: boolean): void => {
     const path = at('/etc/own/text');
@@ -70,9 +83,10 @@ it('knows other content by a time of change that nobody renewed', async () => {
     if (!renewed) utimesSync(path, atime, mtime);
   };
   expect(await damageAfter((at) => swap(at, true))).toEqual([]);
-  expect(await damageAfter((at) => swap(at, false))).toEqual([
-    ['/etc/own/text', 'other content with the time of before'],
-  ]);
+  for (const repaired of [true, false])
+    expect(await damageAfter((at) => swap(at, false), repaired)).toEqual([
+      ['/etc/own/text', 'other content with the time of before'],
+    ]);
 });
 
 it('I7: looks at nothing outside the root, whatever a directory on the way has become', async () => {

@@ -55,7 +55,9 @@ export function debmendVerdict(
   const isBefore = fromBefore?.length === 0 && isSound;
   const verdict = (is: Verdict, unnamed: readonly string[] = []) => ({ verdict: is, unnamed });
   if (report?.recovery === undefined || (code !== 0 && code !== 1)) return verdict('failed');
-  if (code === 0 && !isEqual && !isBefore) return verdict('liar');
+  const nearest =
+    fromBefore !== undefined && fromBefore.length < differences.length ? fromBefore : differences;
+  if (code === 0 && !isEqual && !isBefore) return verdict('liar', nearest);
   if (lost.length > 0) return verdict('lost');
   if (isEqual) return verdict(code === 0 ? 'equal' : 'cautious');
   if (isBefore) return verdict('before');
