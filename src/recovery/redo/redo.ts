@@ -90,7 +90,7 @@ export async function examineRedo(
     archives,
     missing: takenBack ? [] : missing,
     takenBack,
-    husks: husksOf(database, decision),
+    husks: husksOf(database, before, decision),
   };
   // With the snapshot lost there is no way back to before; the archives bring its packages to their end all the same.
   const isOver = decision.packages.length === 0;
@@ -158,13 +158,24 @@ function isRewound({ record, forgotten }: RedoPackage): boolean {
   return record.action !== 'remove' || forgotten;
 }
 
-function husksOf(database: Database, { packages }: Decision): string[] {
-  const removed = new Set(
-    packages.filter(({ record }) => record.action === 'remove').map(({ record }) => record.name),
-  );
-  return database.packages
-    .filter((pkg) => pkg.state === 'config-files' && removed.has(bytesToText(pkg.name)))
-    .map((pkg) => bytesToText(displayName(pkg, database.native)));
+/**
+ * Of which nothing has to stay, and a record has. A removal that goes back to before ends where it ends the second time:
+ * what the record keeps then (conffiles, a postrm) stays, with all that it stands for.
+ */
+function husksOf(database: Database, { runs }: Before, { packages }: Decision): string[] {
+  const ends = removalEnds(database);
+  return database.packages.flatMap((pkg) => {
+    const redo = packages.find(
+      ({ record }) => record.action === 'remove' && bytesFromText(record.name) === pkg.name,
+    );
+    const run = redo === undefined ? undefined : runs[redo.run];
+    const isHusk =
+      pkg.state === 'config-files' &&
+      redo?.forgotten === false &&
+      run !== undefined &&
+      ends(run)(pkg) === 'gone';
+    return isHusk ? [bytesToText(displayName(pkg, database.native))] : [];
+  });
 }
 
 function withFinished(decision: Decision): Decision {
