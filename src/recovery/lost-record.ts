@@ -179,6 +179,41 @@ function otherRecords(
     }));
 }
 
+/**
+ * Where a repair of the filesystem took even the record of an installation: dpkg says something else than the newest
+ * sealed snapshot, and no transaction tells why. Without the hooks that is nothing strange; after such a repair it is.
+ */
+export function unknownInstallation(
+  root: Root,
+  store: Store,
+  database: Database,
+  { reinstalled, begun }: Pick<Mended, 'reinstalled' | 'begun'>,
+): LeftAlone[] {
+  const snapshot = newestSealed(store);
+  const then = recordsAt(store, database.admindir.inside, snapshot?.id);
+  if (snapshot === undefined || then === undefined) return [];
+  const names = [...compareRecords(then, recordsNow(database.admindir)).names].map(bytesToText);
+  if (names.length === 0) return [];
+  const since = Date.parse(snapshot.takenAt);
+  const unsure = { finding: 'filesystem-lost-found', harmless: false } as const;
+  const whole = new Set([...reinstalled].map((display) => display.replace(/:.*/, '')));
+  root.forget();
+  return [
+    ...names
+      .filter((name) => !whole.has(name))
+      .map((name) => ({
+        ...unsure,
+        package: name,
+        reason: `dpkg says something else of it than in snapshot ${snapshot.id}, and a repair of the filesystem may have taken the record of why`,
+      })),
+    ...unverifiedSince(root, database, { since, until: begun }).map((path) => ({
+      ...unsure,
+      path: pathToText(path),
+      reason: `it changed since snapshot ${snapshot.id}, an installation that nobody knows of may have been at work, and nothing tells what it should be: look whether it is whole`,
+    })),
+  ];
+}
+
 /** What else it may have brought, or left half-written. */
 function unverified(
   root: Root,

@@ -32,7 +32,7 @@ import { carryOut } from './deeds.ts';
 import { forgottenPackages } from './forgotten.ts';
 import { gather } from './gather.ts';
 import { Installer } from './install.ts';
-import { leftBehind, notEnded, putBackOnly, unsureOf } from './lost-record.ts';
+import { leftBehind, notEnded, putBackOnly, unknownInstallation, unsureOf } from './lost-record.ts';
 import { ownersBeside } from './owners.ts';
 import { type Deed, left, type Planned, type PlannedStep, placeOf, planRecovery } from './plan.ts';
 import { Programs } from './programs/runner.ts';
@@ -153,7 +153,6 @@ class Recoverer {
   }
 
   async run(): Promise<RecoverResult> {
-    const { root, store } = this.#options;
     const before = await look(this.#options);
     let after = before;
     let first: Planned | undefined;
@@ -176,8 +175,7 @@ class Recoverer {
       }
       // A seal's own snapshot knows only what is known now.
       this.#unsure.push(...this.#forgotten(after));
-      if (wasRepaired(before))
-        this.#unsure.push(...takenByRepair(store, await trackedDamage(root, store, true)));
+      if (wasRepaired(before)) this.#unsure.push(...(await this.#takenByRepair(after)));
       const sealed = await this.#seal(after);
       if (sealed) after = await look(this.#options);
       this.#unsure.push(...(await this.#open(after)));
@@ -314,6 +312,15 @@ class Recoverer {
       redo: this.#redone.get(transaction.id),
       begun: this.#begun,
     });
+  }
+
+  /** What a repair of the filesystem took with it, besides what lies in lost+found. */
+  async #takenByRepair({ database }: AuditResult): Promise<LeftAlone[]> {
+    const { root, store } = this.#options;
+    const taken = takenByRepair(store, await trackedDamage(root, store, true));
+    if (interruptedTransactions(store).length > 0) return taken;
+    const mended = { reinstalled: this.#reinstalled, begun: this.#begun };
+    return [...taken, ...unknownInstallation(root, store, database, mended)];
   }
 
   /** What is said of installations that were not brought to their end. */

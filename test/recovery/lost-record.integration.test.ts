@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -331,6 +332,25 @@ rootDescribe('of what was lost', () => {
       ]);
       expect(recovery.unmended.map(({ path }) => path)).toEqual(
         expect.arrayContaining(['/etc/lab-settings-1', '/lost+found']),
+      );
+    }),
+  );
+
+  rootTest('I11: what a repair took with an installation: its packages and what changed are named', () =>
+    inOverlay(upgrade, async (directory, cut) => {
+      const database = join(directory, STORE, 'state.db');
+      const old = readFileSync(database);
+      await cut(AMID_STATE);
+      for (const rest of ['-wal', '-shm']) rmSync(`${database}${rest}`, { force: true });
+      writeFileSync(database, old);
+      mkdirSync(join(directory, 'lost+found'), { mode: 0o700 });
+      const transactions = join(directory, STORE, 'transactions');
+      for (const [at, id] of readdirSync(transactions).entries())
+        renameSync(join(transactions, id), join(directory, 'lost+found', `#${at}`));
+      const { code, recovery, said } = await recovered(directory, upgrade);
+      expect(code, said).toBe(1);
+      expect(recovery.unmended.map(({ package: name, path }) => path ?? name)).toEqual(
+        expect.arrayContaining(['lab-lib', '/var/lib/lab-2', '/etc/lab-settings-2']),
       );
     }),
   );
