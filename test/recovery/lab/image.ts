@@ -1,6 +1,7 @@
 /** A root as the judge sees it: every path with all that recovery answers for, read once and kept. */
 import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { loadXxh64, type Xxh64, xxh64Of } from '../../../src/scan/xxh64.ts';
 import { type Bytes, bytesFromText, bytesOf, compareBytes, fsPath } from '../../../src/system/bytes.ts';
 import { readCapabilities } from '../../../src/system/capabilities.ts';
 
@@ -105,22 +106,35 @@ export async function readImage(directory: string, lower?: RootImage): Promise<R
   visit('/');
   const capabilities = await readCapabilities(unread.map(({ path }) => prefix + path));
   if (capabilities === undefined) throw new Error('capabilities cannot be read on this host');
+  const xxh64 = await loadXxh64();
   for (const [at, { path, key, entry }] of unread.entries()) {
-    const data = readFileSync(fsPath(prefix + path));
-    const hash = digest('sha256', data);
-    const size = data.findLastIndex((byte) => byte !== 0) + 1;
-    const head =
-      size === data.length ? { size, hash } : { size, hash: digest('sha256', data.subarray(0, size)) };
-    const content: Content = {
-      hash,
-      md5: digest('md5', data),
-      head,
-      capability: capabilities.get(at)?.toString('hex') ?? '',
-    };
+    const digests = digestsOf(readFileSync(fsPath(prefix + path)), xxh64);
+    const content: Content = { ...digests, capability: capabilities.get(at)?.toString('hex') ?? '' };
     contents.set(key, content);
     entries.set(path, { ...entry, ...content });
   }
   return { directory, entries, texts, contents };
+}
+
+type Digests = Omit<Content, 'capability'>;
+
+/**
+ * Every image is read whole, and nearly all of it is what another image had: a quick hash says which, and the slow ones
+ * are not made again. By that hash and the length.
+ */
+const known = new Map<string, Digests>();
+
+function digestsOf(data: Buffer, xxh64: Xxh64): Digests {
+  const key = `${xxh64Of(xxh64, data).toString('hex')} ${data.length}`;
+  const before = known.get(key);
+  if (before !== undefined) return before;
+  const hash = digest('sha256', data);
+  const size = data.findLastIndex((byte) => byte !== 0) + 1;
+  const head =
+    size === data.length ? { size, hash } : { size, hash: digest('sha256', data.subarray(0, size)) };
+  const digests = { hash, md5: digest('md5', data), head };
+  known.set(key, digests);
+  return digests;
 }
 
 function digest(algorithm: 'sha256' | 'md5', data: Buffer): string {
