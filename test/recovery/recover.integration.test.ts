@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import {
+  appendFileSync,
   copyFileSync,
   mkdirSync,
   readdirSync,
@@ -20,7 +21,7 @@ import { inRoot } from '../lab/chroot.ts';
 import { buildPackage } from '../lab/packages.ts';
 import { rootDescribe, rootTest } from '../lab/roots.ts';
 import { readImage } from './lab/image.ts';
-import { compareImages } from './lab/judge.ts';
+import { compareImages, differencesAfter } from './lab/judge.ts';
 import { debmendRecovery, interrupt, StatesLab, workloadNamed } from './lab/states.ts';
 
 const BIN = join(import.meta.dirname, '../../bin/debmend');
@@ -289,6 +290,47 @@ rootDescribe('a recovery', () => {
       const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
       expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
       expect(readFileSync(note, 'utf8')).toBe(known);
+    } finally {
+      overlay.remove();
+    }
+  });
+
+  const linesOf = (directory: string, file: string): string[] =>
+    readFileSync(join(directory, 'etc', file), 'utf8').split('\n');
+
+  rootTest('makes an account anew that a cut left in some of its files', async () => {
+    const { workload, overlay, directory, base } = await cut('postinst-after-user', 'install');
+    try {
+      const { expected } = await lab.uninterrupted(workload);
+      const gshadow = linesOf(directory, 'gshadow').filter((line) => !line.startsWith('lab:'));
+      expect(gshadow.length).toBeLessThan(linesOf(directory, 'gshadow').length);
+      writeFileSync(join(directory, 'etc/gshadow'), gshadow.join('\n'));
+      // An administrator was making one at the same time, and knows what to do about it.
+      appendFileSync(join(directory, 'etc/group'), 'person:x:1000:\n');
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+      expect(linesOf(directory, 'group')).toContain('person:x:1000:');
+      const others = linesOf(directory, 'group').filter((line) => !line.startsWith('person:'));
+      writeFileSync(join(directory, 'etc/group'), others.join('\n'));
+      expect(compareImages(expected, await readImage(directory, base)).differences).toEqual([]);
+    } finally {
+      overlay.remove();
+    }
+  });
+
+  rootTest('takes an account away that a cut took from some of its files', async () => {
+    const { workload, overlay, directory, base } = await cut('postrm-amid-purge', 'purge');
+    try {
+      const { expected } = await lab.uninterrupted(workload);
+      for (const file of ['passwd', 'shadow']) {
+        const kept = linesOf(directory, file).filter((line) => !line.startsWith('lab:'));
+        writeFileSync(join(directory, 'etc', file), kept.join('\n'));
+      }
+      const before = await readImage(directory, base);
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+      const after = await readImage(directory, base);
+      expect(differencesAfter(after, { base, before, expected })).toEqual([]);
     } finally {
       overlay.remove();
     }

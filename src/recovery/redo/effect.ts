@@ -26,6 +26,8 @@ export interface EffectsInput {
   readonly takenBack: boolean;
   readonly packages: readonly RedoPackage[];
   readonly archives: ReadonlyMap<RedoPackage, KeptArchive>;
+  /** The text of the maintainer scripts that packages have which it removes, as they were before. */
+  readonly removalScripts: Bytes;
   /** Paths that its packages owned before, by their lists of then. */
   readonly ownedBefore: readonly Bytes[];
   readonly diversions: readonly Diversion[];

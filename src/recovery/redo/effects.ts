@@ -3,7 +3,7 @@
  *
  *  - dpkg's temporary names of its packages: a backup whose original is missing goes back to its place, the others
  *    leave, because unpacking makes them anew;
- *  - tracked files (/etc, …) that it damaged get their content of before;
+ *  - tracked files (/etc, …) that it damaged get their content of before, and accounts that are half-made their lines;
  *  - tracked files that it made leave their place: scripts that make a file only where there is none would take half a
  *    file for a whole one (facts: readline-common and /etc/inputrc);
  *  - state that it made elsewhere (a half-made /var/lib/mysql) leaves, when its own scripts or archive name the place
@@ -22,6 +22,7 @@ import { isAccountScratch, isOfAccounts } from '../accounts.ts';
 import { looksDamaged } from '../content.ts';
 import { damageOf, leadsSomewhere, standingAt, TRACKED_READ_LIMIT } from '../tracked-damage.ts';
 import { aside, type Effect, type EffectsInput, isThereAt, namesIn, putBackTo } from './effect.ts';
+import { halfAccounts } from './half-accounts.ts';
 import { recordsOf } from './records.ts';
 import { beginningOf, isBornSince, stateOf } from './state.ts';
 
@@ -31,6 +32,7 @@ export function planEffects(input: EffectsInput): Effect[] {
   const effects = [
     ...leftovers(input),
     ...recordsOf(input, names),
+    ...halfAccounts(input, names),
     ...trackedBefore(input, names),
     ...trackedSince(input, names),
     ...stateOf(input),

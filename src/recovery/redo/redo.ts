@@ -110,6 +110,7 @@ export async function examineRedo(
     takenBack,
     packages: rewound,
     archives,
+    removalScripts: removalScripts(before, inside, decision),
     ownedBefore: owned,
     diversions: database.diversions,
     tracked: tracked.paths.map(({ path }) => path),
@@ -225,6 +226,17 @@ function findArchive(store: Store, root: Root, id: string, { record }: RedoPacka
     if (sha256Of(host) === record.archive.sha256) return host;
   }
   return undefined;
+}
+
+function removalScripts(before: Before, admindir: Bytes, { packages }: Decision): Bytes {
+  const removed = packages.filter(({ record }) => record.action === 'remove');
+  return removed
+    .flatMap(({ record, run }) => [
+      ...before.controlFiles(`${admindir}/info`, bytesFromText(record.name), run),
+    ])
+    .flatMap(([file, entry]) => (/\.(?:prerm|postrm)$/.test(file) ? (before.contentOf(entry) ?? []) : []))
+    .map(bytesOf)
+    .join('\n');
 }
 
 /** The paths of the lists that the packages had before. */
