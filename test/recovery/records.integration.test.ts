@@ -3,7 +3,16 @@
  * by file. The uninterrupted run says what the second one has to end with.
  */
 import { randomUUID } from 'node:crypto';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { inRoot, installDebmend, mustInRoot } from '../lab/chroot.ts';
@@ -23,13 +32,30 @@ Session:
 \toptional pam_permit.so
 `;
 
-/** Both programs, each in the order in which debhelper has them. */
+const SERVICE = {
+  '/etc/init.d/tiny-notes': {
+    content: `#!/bin/sh
+### BEGIN INIT INFO
+# Provides: tiny-notes
+# Required-Start:
+# Required-Stop:
+# Default-Start: 2 3 4 5
+# Default-Stop: 0 1 6
+# Short-Description: made up by a test
+### END INIT INFO
+`,
+    mode: 0o755,
+  },
+};
+
+/** All programs, each in the order in which debhelper has them. */
 const POSTINST = `#!/bin/sh
 set -e
 [ "$1" = configure ] || exit 0
 pam-auth-update --package
 ucf /usr/share/tiny-notes/shipped.conf /etc/tiny-notes.conf
 ucfr tiny-notes /etc/tiny-notes.conf
+if [ -e /etc/init.d/tiny-notes ]; then update-rc.d tiny-notes defaults; fi
 [ "\${LAB_CUT:-}" != configured ] || kill -KILL $PPID $$
 `;
 
@@ -63,8 +89,9 @@ rootDescribe('notes of programs that a cut kept without the work', () => {
           files: {
             '/usr/share/tiny-notes/shipped.conf': `as shipped in ${version}\n`,
             '/usr/share/pam-configs/tiny-notes-1': PROFILE,
-            ...(version === '1.0' ? {} : { '/usr/share/pam-configs/tiny-notes-2': PROFILE }),
+            ...(version === '1.0' ? {} : { '/usr/share/pam-configs/tiny-notes-2': PROFILE, ...SERVICE }),
           },
+          conffiles: version === '1.0' ? [] : Object.keys(SERVICE),
           control: { postinst: POSTINST },
         },
         join(directory, 'srv/tiny'),
@@ -157,6 +184,24 @@ rootDescribe('notes of programs that a cut kept without the work', () => {
     const expected = await uninterrupted(change);
     expect(expected.get(path)).toBe(own);
     expect(await recovered([], { before: change })).toEqual(expected);
+  });
+
+  rootTest('links of a service that a cut came amid are made all', async () => {
+    const links = (directory: string): string[] =>
+      globSync('etc/rc?.d/*tiny-notes', { cwd: directory }).sort();
+    const expected = await upgraded(undefined, async (directory) => {
+      await mustInRoot(directory, workload.command, { offline: true, env: UNATTENDED });
+      return links(directory);
+    });
+    expect(expected).toHaveLength(7);
+    const after = await upgraded(undefined, async (directory) => {
+      expect(await interrupt(directory, workload, { class: 'script', at: 'configured' }, 0)).toBe(true);
+      for (const link of links(directory).slice(2)) rmSync(join(directory, link));
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+      return links(directory);
+    });
+    expect(after).toEqual(expected);
   });
 
   rootTest('one that the cut took is made again, and notes of other files stay', async () => {

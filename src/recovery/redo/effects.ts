@@ -84,6 +84,9 @@ export class Names {
   }
 }
 
+/** A service's link in a runlevel (update-rc.d(8)). */
+const RUNLEVEL = /^\/etc\/rc[0-6S]\.d\/[SK]\d\d(.+)$/;
+
 /** Where programs of maintainer scripts work that stays over a boot, and what is theirs there (mkinitramfs(8), DESTDIR). */
 const SCRATCH = { directory: '/var/tmp', names: /^mkinitramfs[-_]/ };
 
@@ -211,6 +214,15 @@ function trackedSince(input: EffectsInput, names: Names): Effect[] {
     const isLost = stat.isSymbolicLink() && names.has(path) && !leadsSomewhere(root, path, stat);
     if (isLost && input.crashed && isBornSince(stat, beginningOf(before))) {
       effects.push(aside(path, 'the interrupted installation made it, and it leads nowhere', true));
+      continue;
+    }
+    // update-rc.d(8) makes none where there is one, as many as they may be.
+    const service = stat.isSymbolicLink() ? RUNLEVEL.exec(path)?.[1] : undefined;
+    if (service !== undefined && names.mayHave(`/etc/init.d/${service}`)) {
+      if (input.crashed && isBornSince(stat, beginningOf(before)))
+        effects.push(
+          aside(path, 'the interrupted installation made it, and makes all of them once more', true),
+        );
       continue;
     }
     if (!stat.isFile() || stat.size > TRACKED_READ_LIMIT) continue;
