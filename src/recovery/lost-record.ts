@@ -7,6 +7,7 @@ import { displayName } from '../dpkg/package.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import type { Transaction } from '../model/transaction.ts';
+import { Entries } from '../snapshot/entries.ts';
 import { newestSealed } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
 import { compareRecords, recordsAt, recordsNow } from '../snapshot/transaction/outcome.ts';
@@ -59,14 +60,12 @@ export function putBackOnly(redo: Redo | undefined): LeftAlone[] {
  * What the maintainer scripts of packages make that did not come to their end, and what stands in a tracked place that
  * nobody put there: a person has to look at both.
  *
- * @param tracked what the tracked globs match now
- * @param isOwned whether a package owns a path by the present lists
+ * @param unowned what is tracked, and no package's, now
  */
 export function leftBehind(
   { transaction, before, decision, archives }: Redo,
   { packages, admindir }: Pick<Database, 'packages' | 'admindir'>,
-  tracked: Iterable<Bytes>,
-  isOwned: (path: Bytes) => boolean,
+  unowned: readonly Bytes[],
 ): LeftAlone[] {
   if (!decision.crashed || before.records(admindir.inside) === undefined) return [];
   const named = new Map<Bytes, string>();
@@ -79,8 +78,8 @@ export function leftBehind(
         named.set(`${admindir.inside}/alternatives/${name}`, reason);
     }
   }
-  for (const path of tracked)
-    if (before.find(path) === undefined && !isOwned(path))
+  for (const path of unowned)
+    if (before.find(path) === undefined)
       named.set(path, `it was not there before ${transaction.id}, and no package has it`);
   return [...named].map(([path, reason]) => ({
     finding: 'transaction-interrupted',
@@ -100,6 +99,8 @@ export interface Mended {
   readonly redo: Redo | undefined;
   /** When the recovery began, in milliseconds since the epoch. */
   readonly begun: number;
+  /** What is tracked, and no package's, now. */
+  readonly unowned: readonly Bytes[];
 }
 
 /** @param database as it was read after all that could be done */
@@ -116,7 +117,7 @@ export function unsureOf(
     ...(isRebuilt ? packagesOf(transaction) : []),
     ...(isRebuilt ? untold(database, transaction, mended.reinstalled) : []),
     ...otherRecords(store, database, transaction, mended),
-    ...unverified(root, database, transaction, mended.begun),
+    ...unverified(root, store, database, transaction, mended),
   ];
 }
 
@@ -214,15 +215,21 @@ export function unknownInstallation(
   ];
 }
 
-/** What else it may have brought, or left half-written. */
+/** What else it may have brought, or left half-written; or what stands where nothing stood, however old it looks. */
 function unverified(
   root: Root,
+  store: Store,
   database: Database,
   { id, startedAt }: Transaction,
-  until: number,
+  { begun, unowned }: Mended,
 ): LeftAlone[] {
   root.forget();
-  return unverifiedSince(root, database, { since: Date.parse(startedAt), until }).map((path) => ({
+  const snapshot = newestSealed(store, startedAt);
+  const entries = new Entries(store);
+  const strange =
+    snapshot === undefined ? [] : unowned.filter((path) => entries.findAt(snapshot.id, path) === undefined);
+  const changed = unverifiedSince(root, database, { since: Date.parse(startedAt), until: begun });
+  return [...new Set([...changed, ...strange])].sort().map((path) => ({
     finding: 'transaction-interrupted',
     path: pathToText(path),
     harmless: false,

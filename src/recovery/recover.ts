@@ -22,7 +22,7 @@ import type { Store } from '../snapshot/store.ts';
 import { trackedPaths } from '../snapshot/tracked.ts';
 import { listTransactions } from '../snapshot/transaction/record.ts';
 import { sealTransaction } from '../snapshot/transaction/seal.ts';
-import { bytesFromText } from '../system/bytes.ts';
+import { type Bytes, bytesFromText } from '../system/bytes.ts';
 import { DebmendError, messageOf } from '../system/errors.ts';
 import { holdLocks } from '../system/hold-locks.ts';
 import type { Root } from '../system/root.ts';
@@ -298,20 +298,30 @@ class Recoverer {
       if (takenBack === undefined || (!takenBack && !hasEnded(transaction, after))) continue;
       await sealTransaction(store, root, config, transaction, 'recovery');
       this.#ended.set(transaction.id, takenBack ? 'taken-back' : 'finished');
-      this.#unsure.push(...putBackOnly(redo), ...this.#unsureOf(after, transaction));
+      this.#unsure.push(...putBackOnly(redo), ...(await this.#unsureOf(after, transaction)));
       sealed = true;
     }
     return sealed;
   }
 
-  #unsureOf({ database }: AuditResult, transaction: Transaction): LeftAlone[] {
+  async #unsureOf(after: AuditResult, transaction: Transaction): Promise<LeftAlone[]> {
     const { root, store } = this.#options;
     if (!hasLostSnapshots(store, transaction)) return [];
-    return unsureOf(root, store, database, transaction, {
+    return unsureOf(root, store, after.database, transaction, {
       reinstalled: this.#reinstalled,
       redo: this.#redone.get(transaction.id),
       begun: this.#begun,
+      unowned: await this.#unowned(after),
     });
+  }
+
+  /** What is tracked, and no package's. */
+  async #unowned({ database }: AuditResult): Promise<Bytes[]> {
+    const { root, config } = this.#options;
+    const { tracked, trackedLimit } = config.snapshots;
+    const { paths } = await trackedPaths(root, tracked, trackedLimit);
+    const isOwned = ownersBeside(root, database, new Set());
+    return paths.map(({ path }) => path).filter((path) => !isOwned(path));
   }
 
   /** What a repair of the filesystem took with it, besides what lies in lost+found. */
@@ -325,23 +335,11 @@ class Recoverer {
 
   /** What is said of installations that were not brought to their end. */
   async #open(after: AuditResult): Promise<LeftAlone[]> {
-    const { root, store, config } = this.#options;
     const said: LeftAlone[] = [];
-    for (const transaction of interruptedTransactions(store)) {
-      said.push(...notEnded(transaction), ...this.#unsureOf(after, transaction));
+    for (const transaction of interruptedTransactions(this.#options.store)) {
+      said.push(...notEnded(transaction), ...(await this.#unsureOf(after, transaction)));
       const redo = this.#redone.get(transaction.id);
-      if (redo === undefined) continue;
-      const { tracked, trackedLimit } = config.snapshots;
-      const { paths } = await trackedPaths(root, tracked, trackedLimit);
-      const isOwned = ownersBeside(root, after.database, new Set());
-      said.push(
-        ...leftBehind(
-          redo,
-          after.database,
-          paths.map(({ path }) => path),
-          isOwned,
-        ),
-      );
+      if (redo !== undefined) said.push(...leftBehind(redo, after.database, await this.#unowned(after)));
     }
     return said;
   }

@@ -210,6 +210,9 @@ rootDescribe('of what was lost', () => {
     inOverlay(remove, async (directory, cut) => {
       const database = join(directory, STORE, 'state.db');
       const old = readFileSync(database);
+      // Older than the installation by its inode's times, as what another inode leaves in a file's place.
+      writeFileSync(join(directory, 'etc/stranger'), 'of another directory\n');
+      await sleep(1500);
       await cut(await atItsEnd(remove));
       for (const rest of ['-wal', '-shm']) rmSync(`${database}${rest}`, { force: true });
       writeFileSync(database, old);
@@ -218,6 +221,7 @@ rootDescribe('of what was lost', () => {
       expect(recovery.unmended.map(({ package: name }) => name)).toEqual(
         expect.arrayContaining(['lab-core', 'lab-extra', 'lab-lib']),
       );
+      expect(recovery.unmended.map(({ path }) => path)).toContain('/etc/stranger');
       expect(recovery.unmended.map(({ package: name }) => name)).not.toContain('dpkg');
     }),
   );
