@@ -273,6 +273,30 @@ rootDescribe('a recovery', () => {
     }
   });
 
+  rootTest(
+    'takes away what programs were writing beside a file, and nothing that only looks like it',
+    async () => {
+      const { workload, overlay, directory, base } = await cut('postinst-amid-state');
+      try {
+        const { expected } = await lab.uninterrupted(workload);
+        const halves = [
+          'boot/initrd.img-6.1.0-1-amd64.new',
+          'etc/lab/sedAb12Cd',
+          'etc/ld.so.cache~',
+          'etc/tmp.Ab12Cd34Ef',
+        ];
+        const others = ['etc/lab/own.new', 'etc/lab/sedition', 'etc/lab/backup~'];
+        for (const path of [...halves, ...others]) writeFileSync(join(directory, path), 'half of it\n');
+        const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+        expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+        const { differences } = compareImages(expected, await readImage(directory, base));
+        expect(differences.map((line) => line.slice(1, line.indexOf(':'))).sort()).toEqual(others.sort());
+      } finally {
+        overlay.remove();
+      }
+    },
+  );
+
   rootTest('gives back what a cut emptied of the notes of deb-systemd-helper', async () => {
     const workload = workloadNamed('upgrade');
     const overlay = lab.overlay(workload);

@@ -84,6 +84,25 @@ export class Names {
   }
 }
 
+/**
+ * What programs of maintainer scripts have beside a file while they write it, and what nobody makes anew under that name:
+ * sed -i, mktemp(1), ldconfig(8), deb-systemd-helper(1p), update-shells(8), update-ca-certificates(8),
+ * update-initramfs(8).
+ */
+const HALVES = new RegExp(
+  [
+    /\/sed[A-Za-z0-9]{6}$/,
+    /\/tmp\.[A-Za-z0-9]{10}$/,
+    /\/ld\.so\.cache~$/,
+    /\/\.state[A-Za-z0-9]{5}\.tmp$/,
+    /^\/etc\/shells\.tmp$/,
+    /^\/etc\/ssl\/certs\/ca-certificates\.crt\.new$/,
+    /^\/boot\/initrd\.img-.+\.(?:new|dpkg-bak)$/,
+  ]
+    .map(({ source }) => source)
+    .join('|'),
+);
+
 /** A service's link in a runlevel (update-rc.d(8)). */
 const RUNLEVEL = /^\/etc\/rc[0-6S]\.d\/[SK]\d\d(.+)$/;
 
@@ -210,6 +229,10 @@ function trackedSince(input: EffectsInput, names: Names): Effect[] {
     const host = root.hostPath(path);
     const stat = lstatSync(fsPath(host), { throwIfNoEntry: false });
     if (stat === undefined) continue;
+    if (input.crashed && HALVES.test(path) && isBornSince(stat, beginningOf(before))) {
+      effects.push(aside(path, 'the program that wrote it was stopped before it put it in place'));
+      continue;
+    }
     // Where a script wants a file, one that leads nowhere stops it.
     const isLost = stat.isSymbolicLink() && names.has(path) && !leadsSomewhere(root, path, stat);
     if (isLost && input.crashed && isBornSince(stat, beginningOf(before))) {
