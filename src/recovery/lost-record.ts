@@ -2,7 +2,8 @@
  * What nobody knows any more of an installation whose record (origin `rebuilt`) or whose snapshot the disk lost, said by
  * name: its packages, those that it had to do with, and the files that it may have brought or left half-written.
  */
-import { type Database, DEFAULT_ADMINDIR } from '../dpkg/database.ts';
+import { lstatSync } from 'node:fs';
+import { type Database, DEFAULT_ADMINDIR, readManifest } from '../dpkg/database.ts';
 import { displayName } from '../dpkg/package.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
@@ -11,10 +12,13 @@ import { Entries } from '../snapshot/entries.ts';
 import { newestSealed } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
 import { compareRecords, recordsAt, recordsNow } from '../snapshot/transaction/outcome.ts';
-import type { Bytes } from '../system/bytes.ts';
+import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
+import { readRegularFile } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
+import { ownersBeside } from './owners.ts';
 import { EXTENDED_STATES } from './redo/database.ts';
-import { bringsFiles, isReached } from './redo/decide.ts';
+import { bringsFiles, isReached, type RedoPackage } from './redo/decide.ts';
+import { namesIn } from './redo/effect.ts';
 import type { Redo } from './redo/redo.ts';
 import { statePlaces } from './redo/state.ts';
 import { touchedSince, unverifiedSince } from './unverified.ts';
@@ -63,16 +67,28 @@ export function putBackOnly(redo: Redo | undefined): LeftAlone[] {
  * @param unowned what is tracked, and no package's, now
  */
 export function leftBehind(
+  root: Root,
   { transaction, before, decision, archives }: Redo,
-  { packages, admindir }: Pick<Database, 'packages' | 'admindir'>,
+  database: Database,
   unowned: readonly Bytes[],
 ): LeftAlone[] {
+  const { packages, admindir, info } = database;
   if (!decision.crashed || before.records(admindir.inside) === undefined) return [];
   const named = new Map<Bytes, string>();
+  const scriptsOf = (pkg: RedoPackage): readonly Bytes[] => {
+    const name = bytesFromText(pkg.record.name);
+    // Without the archive those that dpkg has unpacked tell.
+    const unpacked = packages
+      .filter((one) => one.name === name)
+      .map((one) => readRegularFile(`${admindir.host}/info/${info.stemOf(one)}.postinst`));
+    return (
+      archives.get(pkg)?.scripts ?? unpacked.flatMap((read) => (read.kind === 'read' ? [read.data] : []))
+    );
+  };
   for (const pkg of decision.packages) {
     if (isReached(pkg.record, packages, () => 'gone')) continue;
     const reason = `the maintainer scripts of ${pkg.record.name} make it, and did not come to their end`;
-    for (const script of archives.get(pkg)?.scripts ?? []) {
+    for (const script of scriptsOf(pkg)) {
       for (const path of statePlaces(script)) named.set(path, reason);
       for (const [, name] of script.matchAll(REGISTRATION))
         named.set(`${admindir.inside}/alternatives/${name}`, reason);
@@ -81,6 +97,9 @@ export function leftBehind(
   for (const path of unowned)
     if (before.find(path) === undefined)
       named.set(path, `it was not there before ${transaction.id}, and no package has it`);
+  const names = new Set(decision.packages.map(({ record }) => bytesFromText(record.name)));
+  for (const path of strangersIn(root, database, names))
+    named.set(path, `it lies in a directory of the packages of ${transaction.id}, and no package has it`);
   return [...named].map(([path, reason]) => ({
     finding: 'transaction-interrupted',
     path: pathToText(path),
@@ -88,6 +107,26 @@ export function leftBehind(
     reason,
   }));
 }
+
+/** Directories that everybody's packages have, and what they hold is theirs only. */
+function strangersIn(root: Root, database: Database, names: ReadonlySet<Bytes>): Bytes[] {
+  const isOthers = ownersBeside(root, database, names);
+  const isOwned = ownersBeside(root, database, new Set());
+  return database.packages
+    .filter(({ name }) => names.has(name))
+    .flatMap((pkg) => readManifest(database, pkg, false).paths)
+    .filter((path) => path.startsWith('/usr/') && !isOthers(path))
+    .flatMap((path) => {
+      const found = root.resolve(path);
+      if (found.kind !== 'found' || !isDirectory(found.host)) return [];
+      return namesIn(found.host)
+        .map((name) => `${path}/${name}`)
+        .filter((child) => !isOwned(child) && !/\.pyc$|\/__pycache__$/.test(child));
+    });
+}
+
+const isDirectory = (host: Bytes): boolean =>
+  lstatSync(fsPath(host), { throwIfNoEntry: false })?.isDirectory() === true;
 
 /** `update-alternatives --install LINK NAME`, over lines that go on. */
 const REGISTRATION = /update-alternatives(?:[^\n]|\\\n)*?--install(?:\s|\\\n)+\/\S+(?:\s|\\\n)+([\w.+-]+)/g;

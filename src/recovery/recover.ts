@@ -37,7 +37,7 @@ import { ownersBeside } from './owners.ts';
 import { type Deed, left, type Planned, type PlannedStep, placeOf, planRecovery } from './plan.ts';
 import { Programs } from './programs/runner.ts';
 import { isReached } from './redo/decide.ts';
-import { type Redo, removalEnds } from './redo/redo.ts';
+import { examineRedo, type Redo, removalEnds } from './redo/redo.ts';
 import { mendTools } from './tools.ts';
 import { takenByRepair, trackedDamage } from './tracked-damage.ts';
 
@@ -336,10 +336,13 @@ class Recoverer {
   /** What is said of installations that were not brought to their end. */
   async #open(after: AuditResult): Promise<LeftAlone[]> {
     const said: LeftAlone[] = [];
-    for (const transaction of interruptedTransactions(this.#options.store)) {
+    const { root, store, config } = this.#options;
+    for (const transaction of interruptedTransactions(store)) {
       said.push(...notEnded(transaction), ...(await this.#unsureOf(after, transaction)));
-      const redo = this.#redone.get(transaction.id);
-      if (redo !== undefined) said.push(...leftBehind(redo, after.database, await this.#unowned(after)));
+      const redo =
+        this.#redone.get(transaction.id) ??
+        (await examineRedo(store, root, config, transaction, this.#begun));
+      said.push(...leftBehind(root, redo, after.database, await this.#unowned(after)));
     }
     return said;
   }

@@ -308,11 +308,18 @@ rootDescribe('of what was lost', () => {
       await cut({ class: 'script', at: 'postinst-after-settings' });
       writeFileSync(join(directory, 'etc/stranger'), 'of another directory\n');
       utimesSync(join(directory, 'etc/stranger'), 0, 0);
+      mkdirSync(join(directory, 'usr/share/lab/real'), { recursive: true });
+      writeFileSync(join(directory, 'usr/share/lab/real/control'), 'of another directory\n');
       const { code, recovery, said } = await recovered(directory, upgrade);
       expect(code, said).toBe(1);
       expect(recovery.transaction).toMatchObject({ end: 'open' });
       expect(recovery.unmended.map(({ path }) => path)).toEqual(
-        expect.arrayContaining(['/var/lib/lab-2', '/var/lib/dpkg/alternatives/lab-pager', '/etc/stranger']),
+        expect.arrayContaining([
+          '/var/lib/lab-2',
+          '/var/lib/dpkg/alternatives/lab-pager',
+          '/etc/stranger',
+          '/usr/share/lab/real/control',
+        ]),
       );
     }),
   );
