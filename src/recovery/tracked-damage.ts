@@ -51,10 +51,11 @@ export function damageOf(
   if (now.kind !== 'read') return undefined;
   const data = Buffer.from(now.data, 'latin1');
   if (entry.xxh64?.equals(xxh64Of(xxh64, data))) return undefined;
+  // Whoever writes to a file changes its time; a disk that puts another block there does not.
+  const isUnrenewed = stat.size === entry.size && stat.mtimeMs === entry.mtime;
+  if (entry.xxh64 !== null && isUnrenewed) return OTHER_CONTENT;
   const damage = looksDamaged(data);
   if (damage !== undefined) return damage;
-  // Whoever writes to a file changes its time; a disk that puts another block there does not.
-  if (stat.size === entry.size && stat.mtimeMs === entry.mtime) return OTHER_CONTENT;
   const was = contentOf(entry);
   return was === undefined ? undefined : lostForm(entry.path, bytesOf(was), now.data);
 }

@@ -76,17 +76,18 @@ it('takes only for damage what nobody does, where no repair took anything', asyn
 });
 
 it('knows other content by a time of change that nobody renewed', async () => {
-  const swap = (at: (path: string) => string, renewed: boolean): void => {
+  const swap = (at: (path: string) => string, renewed: boolean, by = 'x'): void => {
     const path = at('/etc/own/text');
     const { atime, mtime, size } = statSync(path);
-    writeFileSync(path, 'x'.repeat(size));
+    writeFileSync(path, by.repeat(size));
     if (!renewed) utimesSync(path, atime, mtime);
   };
   expect(await damageAfter((at) => swap(at, true))).toEqual([]);
   for (const repaired of [true, false])
-    expect(await damageAfter((at) => swap(at, false), repaired)).toEqual([
-      ['/etc/own/text', 'other content with the time of before'],
-    ]);
+    for (const by of ['x', '\0'])
+      expect(await damageAfter((at) => swap(at, false, by), repaired)).toEqual([
+        ['/etc/own/text', 'other content with the time of before'],
+      ]);
 });
 
 it('I7: looks at nothing outside the root, whatever a directory on the way has become', async () => {
