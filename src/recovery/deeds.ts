@@ -80,6 +80,7 @@ function actionOf(solution: Extract<Deed, { kind: 'file' }>['solution']): Parame
       return { kind: 'link', path: solution.path, target: solution.target, attributes: solution.attributes };
     case 'directory':
       return { kind: 'directory', path: solution.path, attributes: solution.attributes };
+    case 'reinstall':
     case 'local-change':
     case 'none':
       throw new Error('a file without good content was planned to be mended');

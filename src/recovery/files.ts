@@ -68,6 +68,8 @@ export type Solution =
       readonly attributes: Attributes;
       readonly source: string;
     }
+  /** One file with several names in its archive: only unpacking makes it that again. */
+  | { readonly kind: 'reinstall'; readonly archive: string; readonly reason: string }
   /** Changed before the outage, by somebody who may have meant it. */
   | { readonly kind: 'local-change'; readonly reason: string }
   /** No good content is at hand. */
@@ -219,10 +221,15 @@ async function solveByArchive(
     return none(messageOf(error));
   }
   const entries = new Map(parser.entries.map((entry) => [entry.path, entry]));
-  return findings.map((finding) => [
-    finding,
-    solutionOf(sources, pkg, fileOf(finding), entries, parser.contents),
-  ]);
+  const shared = new Set(
+    parser.entries.flatMap(({ type, path, target }) => (type === 'hard-link' ? [path, target] : [])),
+  );
+  return findings.map((finding): [Finding, Solution] => {
+    const { name, place } = fileOf(finding);
+    if (shared.has(name))
+      return [finding, { kind: 'reinstall', archive: file, reason: 'it is one file under several names' }];
+    return [finding, solutionOf(sources, pkg, { name, place }, entries, parser.contents)];
+  });
 }
 
 function solutionOf(

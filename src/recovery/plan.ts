@@ -103,6 +103,7 @@ export function planRecovery(input: PlanInput): Planned {
   );
   const covered = halted.length > 0 ? new Set<string>() : planTransactions(input, add, leave);
   planPackages(input, covered, halted, add, leave);
+  planShared(input, covered, halted.length > 0, add);
   for (const finding of input.findings) {
     if (answered.has(finding)) continue;
     if (isAboutFile(finding)) planFile(input, covered, finding, add, leave);
@@ -332,6 +333,41 @@ function planPackages(
   );
 }
 
+/** Files that are one under several names: their packages are unpacked once more, each once. */
+function planShared(
+  { findings, solutions }: PlanInput,
+  covered: ReadonlySet<string>,
+  unpackOnly: boolean,
+  add: Add,
+): void {
+  const ofArchives = new Map<string, Finding[]>();
+  for (const finding of findings) {
+    const solution = solutions.get(finding);
+    if (solution?.kind !== 'reinstall' || isCovered(covered, finding)) continue;
+    ofArchives.set(solution.archive, [...(ofArchives.get(solution.archive) ?? []), finding]);
+  }
+  for (const [archive, about] of ofArchives) {
+    const [{ package: name, version } = {}] = about;
+    const paths = about.flatMap((finding) => placeOf(finding) ?? []).join(', ');
+    add(
+      {
+        step: {
+          phase: 'files',
+          what: 'reinstall',
+          ...(name === undefined ? {} : { package: name }),
+          ...(version === undefined ? {} : { version }),
+          reason: `only unpacking makes one file of several names again: ${paths}`,
+          source: archive,
+          findings: [...new Set(about.map(({ code }) => code))],
+          needsNetwork: false,
+        },
+        deed: { kind: 'reinstall', archive, unpackOnly },
+      },
+      ...about,
+    );
+  }
+}
+
 function planFile(
   { solutions }: PlanInput,
   covered: ReadonlySet<string>,
@@ -346,6 +382,8 @@ function planFile(
     case 'local-change':
       leave(finding, solution.reason, true);
       return;
+    case 'reinstall':
+      return; // planShared has it
     case 'none':
       if (solution.package === undefined || finding.code === 'file-modified') {
         leave(finding, solution.reason, false);

@@ -273,6 +273,21 @@ rootDescribe('a recovery', () => {
     }
   });
 
+  rootTest('makes one file of several names again', async () => {
+    const workload = workloadNamed('upgrade');
+    const overlay = lab.overlay(workload);
+    try {
+      const { directory } = overlay;
+      const base = lab.base(workload);
+      writeFileSync(join(directory, 'usr/bin/lab'), ''); // and so it is under its other name
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+      expect(compareImages(base, await readImage(directory, base)).differences).toEqual([]);
+    } finally {
+      overlay.remove();
+    }
+  });
+
   rootTest(
     'takes away what programs were writing beside a file, and nothing that only looks like it',
     async () => {
