@@ -8,7 +8,7 @@ import type { LeftAlone } from '../model/recovery.ts';
 import { Kind } from '../scan/work.ts';
 import { loadXxh64, type Xxh64, xxh64Of } from '../scan/xxh64.ts';
 import { Contents } from '../snapshot/contents.ts';
-import { Entries, type Entry, Origin } from '../snapshot/entries.ts';
+import { Entries, type Entry, Flag, Origin } from '../snapshot/entries.ts';
 import { newestSealed } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
 import { listTransactions } from '../snapshot/transaction/record.ts';
@@ -51,9 +51,11 @@ export function damageOf(
   if (now.kind !== 'read') return undefined;
   const data = Buffer.from(now.data, 'latin1');
   if (entry.xxh64?.equals(xxh64Of(xxh64, data))) return undefined;
-  // Whoever writes to a file changes its time; a disk that puts another block there does not.
-  const isUnrenewed = stat.size === entry.size && stat.mtimeMs === entry.mtime;
-  if (entry.xxh64 !== null && isUnrenewed) return OTHER_CONTENT;
+  // Whoever writes to a file changes its ctime, which nobody can set (inode(7)); a disk that puts another block there
+  // does not. dpkg and tar set the other one, and two versions of a file may well have the same.
+  const isUntouched =
+    stat.ino === entry.ino && stat.ctimeMs === entry.ctime && (entry.flags & Flag.racy) === 0;
+  if (entry.xxh64 !== null && isUntouched) return OTHER_CONTENT;
   const damage = looksDamaged(data);
   if (damage !== undefined) return damage;
   const was = contentOf(entry);
@@ -116,11 +118,11 @@ export function takenByRepair(store: Store, damaged: readonly TrackedDamage[]): 
     finding: 'filesystem-lost-found',
     path: pathToText(entry.path),
     harmless: false,
-    reason: `it stands in snapshot ${snapshot} and is ${damage}: a repair of the filesystem may have taken it`,
+    reason: `it stands in snapshot ${snapshot} and is now ${damage}: a repair of the filesystem may have taken it`,
   }));
 }
 
-const OTHER_CONTENT = 'other content with the time of before';
+const OTHER_CONTENT = 'other content, and nobody touched it';
 
 /** It may as well have been taken away on purpose, and is not put back. */
 export const GONE = 'gone';

@@ -1,6 +1,19 @@
 /** Tracked files held against the newest sealed snapshot, without a known installation. */
-import { mkdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  cpSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { DEFAULT_CONFIG } from '../../src/config/settings.ts';
 import { trackedDamage } from '../../src/recovery/tracked-damage.ts';
@@ -8,6 +21,7 @@ import { createFullSnapshot } from '../../src/snapshot/create.ts';
 import { openStore } from '../../src/snapshot/store.ts';
 import { Root } from '../../src/system/root.ts';
 import { HELLO, tinyRoot } from '../cli/tiny-root.ts';
+import { diskTest, throwawayDisk } from '../lab/disk.ts';
 import { scratch } from './rig.ts';
 
 /** What is found of files below /etc/own after a change of the tree. */
@@ -75,19 +89,55 @@ it('takes only for damage what nobody does, where no repair took anything', asyn
   expect(await damageAfter(change, false)).toEqual([]);
 });
 
-it('knows other content by a time of change that nobody renewed', async () => {
-  const swap = (at: (path: string) => string, renewed: boolean, by = 'x'): void => {
+it('I3: takes other content for an edit, whatever its time of change says', async () => {
+  const swap = (at: (path: string) => string): void => {
     const path = at('/etc/own/text');
     const { atime, mtime, size } = statSync(path);
-    writeFileSync(path, by.repeat(size));
-    if (!renewed) utimesSync(path, atime, mtime);
+    writeFileSync(path, 'x'.repeat(size));
+    utimesSync(path, atime, mtime); // as dpkg, tar and rsync do
   };
-  expect(await damageAfter((at) => swap(at, true))).toEqual([]);
-  for (const repaired of [true, false])
-    for (const by of ['x', '\0'])
-      expect(await damageAfter((at) => swap(at, false, by), repaired)).toEqual([
-        ['/etc/own/text', 'other content with the time of before'],
+  for (const repaired of [true, false]) expect(await damageAfter(swap, repaired)).toEqual([]);
+});
+
+diskTest('knows what a disk did to a file that nobody touched', async () => {
+  const disk = throwawayDisk({ type: 'ext4', size: 256 * 1024 * 1024 });
+  const tiny = tinyRoot([HELLO]);
+  try {
+    cpSync(tiny.directory, disk.directory, { recursive: true });
+    const own = join(disk.directory, 'etc/own');
+    const text = 'nothing else on this disk reads like this line\n'.repeat(200);
+    mkdirSync(own, { recursive: true });
+    for (const name of ['torn', 'sound']) writeFileSync(join(own, name), `${name} ${text}`);
+    await sleep(50); // what changed just before it was looked at is not believed
+    const root = new Root(disk.directory);
+    const store = await openStore(root, { directory: scratch() });
+    try {
+      await createFullSnapshot(store, root, {
+        config: DEFAULT_CONFIG.snapshots,
+        head: { kind: 'manual', scope: 'full', transaction: undefined, sealed: true },
+      });
+      disk.sync();
+      disk.cut();
+      const image = readFileSync(disk.image);
+      const at = image.indexOf(`torn ${text}`);
+      expect(at).toBeGreaterThan(0);
+      const file = openSync(disk.image, 'r+');
+      writeSync(file, Buffer.alloc(4096, 'foreign '), 0, 4096, at);
+      closeSync(file);
+      disk.restore();
+      root.forget();
+      const found = await trackedDamage(root, store, false);
+      expect(found.map(({ entry, damage }) => [entry.path, damage])).toEqual([
+        ['/etc/own/torn', 'other content, and nobody touched it'],
       ]);
+      expect(found[0]?.content?.toString()).toBe(`torn ${text}`);
+    } finally {
+      store.close();
+    }
+  } finally {
+    tiny.remove();
+    disk.remove();
+  }
 });
 
 it('I7: looks at nothing outside the root, whatever a directory on the way has become', async () => {
