@@ -6,10 +6,10 @@
  * Names whose lines do not agree now, and did before, go back to before in all files, and the scripts do it once more.
  * Only those that the scripts name, and system accounts: what an administrator was doing to a person's is left as it is.
  */
-import { lstatSync } from 'node:fs';
-import { type Bytes, bufferOf, bytesOf, fsPath } from '../../system/bytes.ts';
+import { type Bytes, bufferOf, bytesOf } from '../../system/bytes.ts';
 import { readRegularFile } from '../../system/files.ts';
 import { areAccounts } from '../accounts.ts';
+import { standingAt } from '../tracked-damage.ts';
 import type { Effect, EffectsInput } from './effect.ts';
 import type { Named } from './records.ts';
 
@@ -30,9 +30,10 @@ export function halfAccounts(input: EffectsInput, named: Named): Effect[] {
   for (const file of FILES) {
     const entry = before.find(file);
     const was = entry === undefined ? undefined : before.contentOf(entry);
-    const read = readRegularFile(root.hostPath(file), READ_LIMIT);
+    const found = root.resolve(file);
+    const read = found.kind === 'found' ? readRegularFile(found.host, READ_LIMIT) : undefined;
     // One that is damaged gets its content of before (trackedBefore), and has to agree with that.
-    const isSound = read.kind === 'read' && areAccounts(file, read.data) === true && read.data !== '';
+    const isSound = read?.kind === 'read' && areAccounts(file, read.data) === true && read.data !== '';
     if (was === undefined) return [];
     then[file] = bytesOf(was);
     now[file] = isSound ? read.data : bytesOf(was);
@@ -50,8 +51,8 @@ export function halfAccounts(input: EffectsInput, named: Named): Effect[] {
   return FILES.flatMap((file): Effect[] => {
     const text = textOf(rewound(present[file], earlier[file], names));
     if (text === textOf(present[file])) return [];
-    const stat = lstatSync(fsPath(root.hostPath(file)), { throwIfNoEntry: false });
-    const attributes = stat?.isFile() === true ? stat : before.find(file);
+    const stat = standingAt(root, file);
+    const attributes = typeof stat === 'object' && stat.isFile() ? stat : before.find(file);
     if (attributes === undefined) return [];
     const { mode, uid, gid } = attributes;
     return [

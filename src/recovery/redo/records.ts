@@ -9,7 +9,7 @@
  *  - ucf(1): /var/lib/ucf/hashfile says what it put in place, and ucfr(1)'s registry whose that is. A file that is
  *    missing or not that was deleted or changed by an administrator, and stays so.
  */
-import { lstatSync } from 'node:fs';
+import { lstatSync, type Stats } from 'node:fs';
 import { Kind } from '../../scan/work.ts';
 import { type Bytes, bufferOf, bytesOf, fsPath } from '../../system/bytes.ts';
 import { readRegularFile } from '../../system/files.ts';
@@ -47,7 +47,8 @@ const PAM_MODULES =
 function pamRecords(input: EffectsInput): Effect[] {
   const { root, before } = input;
   const entries = before.below(PAM_NOTES).filter(({ kind }) => kind === Kind.file);
-  const scratch = namesIn(root.hostPath(PAM_NOTES))
+  const notes = root.resolveDirectory(PAM_NOTES);
+  const scratch = (notes.kind === 'found' ? namesIn(notes.host) : [])
     .map((name) => `${PAM_NOTES}/${name}`)
     .filter((path) => before.find(path) === undefined);
   for (const type of PAM_TYPES) {
@@ -103,7 +104,8 @@ function ucfRecords(input: EffectsInput, named: Named): Effect[] {
       named.mayHave(file),
     );
     if (rewound === now) return [];
-    const stat = lstatSync(fsPath(input.root.hostPath(path)));
+    const stat = statNow(input, path);
+    if (stat === undefined) return [];
     return [
       {
         action: {
@@ -144,17 +146,23 @@ const linesOf = (text: Bytes): Bytes[] => text.split('\n').filter((line) => line
 const pathOf = (line: Bytes): Bytes => line.replace(/^\S+\s+/, '');
 
 function readNow({ root }: EffectsInput, path: Bytes): Bytes | undefined {
-  const read = readRegularFile(root.hostPath(path), READ_LIMIT);
-  return read.kind === 'read' ? read.data : undefined;
+  const found = root.resolve(path);
+  const read = found.kind === 'found' ? readRegularFile(found.host, READ_LIMIT) : undefined;
+  return read?.kind === 'read' ? read.data : undefined;
 }
 
-function isMadeSince({ root, before }: EffectsInput, path: Bytes): boolean {
-  const stat = lstatSync(fsPath(root.hostPath(path)), { throwIfNoEntry: false });
-  return stat?.isFile() === true && isBornSince(stat, beginningOf(before));
+function statNow({ root }: EffectsInput, path: Bytes): Stats | undefined {
+  const found = root.resolve(path);
+  return found.kind === 'found' ? lstatSync(fsPath(found.host), { throwIfNoEntry: false }) : undefined;
+}
+
+function isMadeSince(input: EffectsInput, path: Bytes): boolean {
+  const stat = statNow(input, path);
+  return stat?.isFile() === true && isBornSince(stat, beginningOf(input.before));
 }
 
 /** Whether an installation that came to its end since wrote it: then it is that one's. */
-function isOfLater({ root, laterSince }: EffectsInput, path: Bytes): boolean {
-  const stat = lstatSync(fsPath(root.hostPath(path)), { throwIfNoEntry: false });
-  return stat !== undefined && stat.ctimeMs >= laterSince;
+function isOfLater(input: EffectsInput, path: Bytes): boolean {
+  const stat = statNow(input, path);
+  return stat !== undefined && stat.ctimeMs >= input.laterSince;
 }
