@@ -5,13 +5,14 @@
 import { lstatSync } from 'node:fs';
 import { type Database, DEFAULT_ADMINDIR, readManifest } from '../dpkg/database.ts';
 import { displayName } from '../dpkg/package.ts';
+import { changedRecords } from '../dpkg/selection.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import type { Transaction } from '../model/transaction.ts';
 import { Entries } from '../snapshot/entries.ts';
-import { newestSealed } from '../snapshot/snapshots.ts';
+import { newestSealed, type Snapshot } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
-import { compareRecords, recordsAt, recordsNow } from '../snapshot/transaction/outcome.ts';
+import { recordsAt, recordsNow } from '../snapshot/transaction/outcome.ts';
 import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
 import { readRegularFile } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
@@ -194,29 +195,35 @@ function untold(
   });
 }
 
-/** Packages of which dpkg says something else than it said before, and that were not installed once more. */
-function otherRecords(
+/** Packages of which dpkg says something else than in a snapshot, beside those that were installed once more since. */
+function changedSince(
   store: Store,
-  { admindir }: Database,
-  { id, startedAt }: Transaction,
-  { reinstalled, redo }: Mended,
-): LeftAlone[] {
-  const snapshot = newestSealed(store, startedAt);
+  admindir: Database['admindir'],
+  snapshot: Snapshot | undefined,
+  { reinstalled, redo }: Pick<Mended, 'reinstalled' | 'redo'>,
+): string[] {
   const then = recordsAt(store, admindir.inside, snapshot?.id);
-  if (snapshot === undefined || then === undefined) return [];
+  if (then === undefined) return [];
   const whole = new Set([
     ...[...reinstalled].map((display) => display.replace(/:.*/, '')),
     ...(redo?.decision.packages ?? []).filter(bringsFiles).map(({ record }) => record.name),
   ]);
-  return [...compareRecords(then, recordsNow(admindir)).names]
-    .map(bytesToText)
-    .filter((name) => !whole.has(name))
-    .map((name) => ({
-      finding: 'transaction-interrupted',
-      package: name,
-      harmless: false,
-      reason: `dpkg says something else of it than in snapshot ${snapshot.id}; whether the installation ${id}, of which the disk lost what was known, was to change that, and whether it is whole, nothing tells`,
-    }));
+  return [...changedRecords(then, recordsNow(admindir))].map(bytesToText).filter((name) => !whole.has(name));
+}
+
+function otherRecords(
+  store: Store,
+  { admindir }: Database,
+  { id, startedAt }: Transaction,
+  mended: Mended,
+): LeftAlone[] {
+  const snapshot = newestSealed(store, startedAt);
+  return changedSince(store, admindir, snapshot, mended).map((name) => ({
+    finding: 'transaction-interrupted',
+    package: name,
+    harmless: false,
+    reason: `dpkg says something else of it than in snapshot ${snapshot?.id}; whether the installation ${id}, of which the disk lost what was known, was to change that, and whether it is whole, nothing tells`,
+  }));
 }
 
 /**
@@ -230,10 +237,8 @@ export function unknownInstallation(
   { reinstalled, begun }: Pick<Mended, 'reinstalled' | 'begun'>,
 ): LeftAlone[] {
   const snapshot = newestSealed(store);
-  const then = recordsAt(store, database.admindir.inside, snapshot?.id);
-  if (snapshot === undefined || then === undefined) return [];
-  const names = [...compareRecords(then, recordsNow(database.admindir)).names].map(bytesToText);
-  if (names.length === 0) return [];
+  const names = changedSince(store, database.admindir, snapshot, { reinstalled: new Set(), redo: undefined });
+  if (snapshot === undefined || names.length === 0) return [];
   const since = Date.parse(snapshot.takenAt);
   const unsure = { finding: 'filesystem-lost-found', harmless: false } as const;
   const whole = new Set([...reinstalled].map((display) => display.replace(/:.*/, '')));

@@ -37,7 +37,7 @@ import { ownersBeside } from './owners.ts';
 import { type Deed, left, type Planned, type PlannedStep, placeOf, planRecovery } from './plan.ts';
 import { Programs } from './programs/runner.ts';
 import { isReached } from './redo/decide.ts';
-import { examineRedo, type Redo, removalEnds } from './redo/redo.ts';
+import { type Redo, removalEnds } from './redo/redo.ts';
 import { mendTools } from './tools.ts';
 import { takenByRepair, trackedDamage } from './tracked-damage.ts';
 
@@ -135,6 +135,8 @@ class Recoverer {
   readonly #actions: ActionRecord[] = [];
   /** What was done with the interrupted transactions in this run, by their ids. */
   readonly #redone = new Map<string, Redo>();
+  /** What the last look knows of those that were not. */
+  #examined: readonly Redo[] = [];
   #offline = false;
   #tools: boolean | undefined;
   readonly #ended = new Map<string, 'finished' | 'taken-back'>();
@@ -160,13 +162,13 @@ class Recoverer {
     let passes = 1;
     try {
       for (; passes <= MAX_PASSES; passes += 1) {
-        planned = planRecovery(
-          await gather(this.#options, after, {
-            redone: this.#redone,
-            repaired: wasRepaired(before),
-            offline: this.#offline,
-          }),
-        );
+        const input = await gather(this.#options, after, {
+          redone: this.#redone,
+          repaired: wasRepaired(before),
+          offline: this.#offline,
+        });
+        this.#examined = input.redos;
+        planned = planRecovery(input);
         first ??= planned;
         const todo = this.#next(planned);
         if (todo.length === 0) break;
@@ -336,13 +338,14 @@ class Recoverer {
   /** What is said of installations that were not brought to their end. */
   async #open(after: AuditResult): Promise<LeftAlone[]> {
     const said: LeftAlone[] = [];
-    const { root, store, config } = this.#options;
+    const { root, store } = this.#options;
     for (const transaction of interruptedTransactions(store)) {
       said.push(...notEnded(transaction), ...(await this.#unsureOf(after, transaction)));
       const redo =
         this.#redone.get(transaction.id) ??
-        (await examineRedo(store, root, config, transaction, this.#begun));
-      said.push(...leftBehind(root, redo, after.database, await this.#unowned(after)));
+        this.#examined.find((one) => one.transaction.id === transaction.id);
+      if (redo !== undefined)
+        said.push(...leftBehind(root, redo, after.database, await this.#unowned(after)));
     }
     return said;
   }

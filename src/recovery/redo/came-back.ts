@@ -14,7 +14,6 @@ import type { Root } from '../../system/root.ts';
 import { stillThere } from '../still-there.ts';
 import type { Before } from './before.ts';
 import { isPurge } from './marks.ts';
-import { merged } from './rewind.ts';
 
 export interface RemovalContext {
   /** The present ones. */
@@ -62,14 +61,8 @@ export function recordIsGone(
   const its = before.runs[run];
   if (its === undefined || isPurge(its)) return false;
   if (packages.some((pkg) => pkg.name === key && pkg.state !== 'not-installed')) return false;
-  const stanzas = [...merged(before.records(admindir) ?? [])];
-  const hadConffiles = stanzas.some(
-    ([of, stanza]) => of.split(' ', 1)[0] === key && /^Conffiles:/m.test(stanza),
-  );
-  const hadPostrm = [...before.controlFiles(`${admindir}/info`, key, run).keys()].some((file) =>
-    file.endsWith('.postrm'),
-  );
-  return hadConffiles || hadPostrm;
+  const files = [...before.controlFiles(`${admindir}/info`, key, run).keys()];
+  return files.some((file) => /\.(?:conffiles|postrm)$/.test(file));
 }
 
 /** Whether a diversion is back that a script of the removed package takes away: dpkg-divert(1) had synced the table. */
