@@ -15,6 +15,7 @@ import { listQuarantine, putBack } from '../quarantine.ts';
 import { EXTENDED_STATES } from './database.ts';
 import { bringsFiles, type RedoPackage } from './decide.ts';
 import { isThereAt } from './effect.ts';
+import { PLACEHOLDER } from './held.ts';
 import { automaticOf, isNamed, isPurge, parseAptCommand, relatedNames } from './marks.ts';
 import type { Redo } from './redo.ts';
 
@@ -50,6 +51,7 @@ export async function applyRedo(
     root.forget();
     return { actions, problems: await installer.configure([], 'triggers of what was taken back') };
   }
+  actions.push(...hold(root, redo, run));
   for (const transactionRun of redo.before.runs) {
     const packages = redo.decision.packages.filter(({ record }) => transactionRun.packages.includes(record));
     if (packages.length > 0) problems.push(...(await replay(redo, transactionRun, packages, installer)));
@@ -70,10 +72,30 @@ export async function applyRedo(
       ...(await installer.run('systemctl', ['start', '--no-block', unit], 'it ran before', SERVICE_MS)),
     );
   root.forget();
+  actions.push(...letGo(root, redo, run));
   actions.push(...dropMarks(root, redo, run));
   actions.push(...comeBack(root, store, run, away));
   return { actions, problems };
 }
+
+/** Keeps dpkg from taking directories away that it had left already. */
+function hold(root: Root, { held }: Redo, run: Run): ActionRecord[] {
+  const why = { reason: 'the removal had left the directory, and would take it away now that it is empty' };
+  const attributes = { mode: 0o600, uid: 0, gid: 0 };
+  return placeholdersIn(held)
+    .filter((path) => !isThere(root, path))
+    .map((path) => run.perform({ kind: 'put', path, data: Buffer.alloc(0), attributes }, why));
+}
+
+function letGo(root: Root, { held }: Redo, run: Run): ActionRecord[] {
+  // A maintainer script may have taken it away, with its directory.
+  return placeholdersIn(held)
+    .filter((path) => isThere(root, path))
+    .map((path) => run.perform({ kind: 'quarantine', path }, { reason: 'the removal has come to its end' }));
+}
+
+const placeholdersIn = (directories: readonly Bytes[]): Bytes[] =>
+  directories.map((path) => `${path}/${PLACEHOLDER}`);
 
 /** How long a service may take to stop, in milliseconds: systemd's own limit is 90 s. */
 const SERVICE_MS = 120_000;

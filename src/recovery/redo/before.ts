@@ -4,13 +4,14 @@
  * is known from the third; everything else is known from the first run that was not sealed.
  */
 import { DEFAULT_ADMINDIR } from '../../dpkg/database.ts';
+import { parseList } from '../../dpkg/manifest.ts';
 import type { Transaction, TransactionRun } from '../../model/transaction.ts';
 import { Contents } from '../../snapshot/contents.ts';
 import { Entries, type Entry, Origin } from '../../snapshot/entries.ts';
 import { hasLostSnapshots, newestSealed } from '../../snapshot/snapshots.ts';
 import type { Store } from '../../snapshot/store.ts';
 import { type Records, recordsAt } from '../../snapshot/transaction/outcome.ts';
-import type { Bytes } from '../../system/bytes.ts';
+import { type Bytes, bytesOf } from '../../system/bytes.ts';
 
 export class Before {
   readonly transaction: Transaction;
@@ -80,6 +81,14 @@ export class Before {
       if (isControlFileOf(file, name)) files.set(file, entry);
     }
     return files;
+  }
+
+  /** The paths of the lists that a package had (dpkg's info directory). */
+  listedPaths(info: Bytes, name: Bytes, run: number): Bytes[] {
+    return [...this.controlFiles(info, name, run)].flatMap(([file, entry]) => {
+      const list = file.endsWith('.list') ? this.contentOf(entry) : undefined;
+      return list === undefined ? [] : parseList(bytesOf(list)).paths;
+    });
   }
 
   /** The copy of a file's content; undefined when there is none, or it does not read back as what was kept (I6). */

@@ -6,10 +6,9 @@
  * where it was.
  */
 import type { Diversion } from '../../dpkg/diversions.ts';
-import { parseList } from '../../dpkg/manifest.ts';
 import type { Package } from '../../dpkg/package.ts';
 import type { IntendedPackageRecord } from '../../model/transaction.ts';
-import { type Bytes, bytesFromText, bytesOf } from '../../system/bytes.ts';
+import { type Bytes, bytesFromText } from '../../system/bytes.ts';
 import type { Root } from '../../system/root.ts';
 import { stillThere } from '../still-there.ts';
 import type { Before } from './before.ts';
@@ -38,11 +37,7 @@ export function cameBack(
   { name }: IntendedPackageRecord,
   run: number,
 ): boolean {
-  const files = before.controlFiles(`${admindir}/info`, bytesFromText(name), run);
-  const paths = [...files].flatMap(([file, entry]) => {
-    const list = file.endsWith('.list') ? before.contentOf(entry) : undefined;
-    return list === undefined ? [] : parseList(bytesOf(list)).paths;
-  });
+  const paths = before.listedPaths(`${admindir}/info`, bytesFromText(name), run);
   const find = (inside: Bytes) => before.find(inside, run);
   const [first] = stillThere({ root, isOwned, find }, paths);
   return first !== undefined;
@@ -65,14 +60,18 @@ export function recordIsGone(
   return files.some((file) => /\.(?:conffiles|postrm)$/.test(file));
 }
 
-/** Whether a diversion is back that a script of the removed package takes away: dpkg-divert(1) had synced the table. */
+/**
+ * Whether a diversion is back that a script of the removed package takes away: dpkg-divert(1) had synced the table. Of a
+ * removal that had not come to its end the script may not have come so far.
+ */
 export function diversionIsBack(
-  { before, admindir, diversions }: RemovalContext,
+  { before, admindir, diversions, packages }: RemovalContext,
   { name }: IntendedPackageRecord,
   run: number,
 ): boolean {
   const key = bytesFromText(name);
   if (!diversions.some(({ package: owner }) => owner === key)) return false;
+  if (packages.some((pkg) => pkg.name === key && pkg.state === 'half-installed')) return false;
   return [...before.controlFiles(`${admindir}/info`, key, run)].some(([file, entry]) => {
     const script = /\.(?:prerm|postrm)$/.test(file) ? before.contentOf(entry) : undefined;
     return script?.includes('dpkg-divert') === true;

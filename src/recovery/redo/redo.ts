@@ -1,6 +1,5 @@
 import type { Config } from '../../config/settings.ts';
 import { type Database, DEFAULT_ADMINDIR, readDatabase } from '../../dpkg/database.ts';
-import { parseList } from '../../dpkg/manifest.ts';
 import { displayName, type Package } from '../../dpkg/package.ts';
 import { packageOf } from '../../dpkg/selection.ts';
 import { parseStatus } from '../../dpkg/status.ts';
@@ -21,6 +20,7 @@ import { rewindEffects } from './database.ts';
 import { bringsFiles, type Decision, decideRedo, type RedoPackage, type RemovalEnds } from './decide.ts';
 import type { Effect, EffectsInput } from './effect.ts';
 import { planDamage, planEffects } from './effects.ts';
+import { directoriesToHold, stillHeld } from './held.ts';
 import { isPurge } from './marks.ts';
 import { merged } from './rewind.ts';
 import { describeLost, planTakeBack } from './take-back.ts';
@@ -38,6 +38,8 @@ export interface Redo {
   readonly takenBack: boolean;
   /** Packages whose .deb is not at hand: the network has to bring it. */
   readonly missing: readonly RedoPackage[];
+  /** Directories that a removal had left before it was cut, and that are empty by now (held.ts). */
+  readonly held: readonly Bytes[];
   /** What is done to the tree and to dpkg's files before anything is installed, in order. */
   readonly effects: readonly Effect[];
   /** Why it cannot be done; the packages are then mended one by one. */
@@ -91,13 +93,15 @@ export async function examineRedo(
     missing: takenBack ? [] : missing,
     takenBack,
     husks: husksOf(database, before, decision),
+    held: takenBack ? [] : directoriesToHold(root, database, before, decision),
   };
+  const letGo = stillHeld(root, before, inside);
   // With the snapshot lost there is no way back to before; the archives bring its packages to their end all the same.
   const isOver = decision.packages.length === 0;
   if (records === undefined || (isOver && !decision.crashed)) {
     const impossible =
       takenBack && !isOver ? 'the snapshot from before it is lost, so it cannot be taken back' : undefined;
-    return { ...base, effects: [], impossible };
+    return { ...base, effects: letGo, impossible };
   }
   const rewound = takenBack ? decision.packages : decision.packages.filter(isRewound);
   const owned = ownedBefore(before, inside, rewound);
@@ -121,6 +125,7 @@ export async function examineRedo(
   };
   const back = takenBack ? planTakeBack(store, input) : { effects: [], lost: [] };
   const effects = [
+    ...letGo,
     // All came to its end, and nothing is done once more; what the cut damaged of tracked files is damaged all the same.
     ...(isOver ? planDamage(input) : planEffects(input)),
     ...back.effects,
@@ -241,12 +246,8 @@ function removalScripts(before: Before, admindir: Bytes, { packages }: Decision)
 
 /** The paths of the lists that the packages had before. */
 function ownedBefore(before: Before, admindir: Bytes, packages: readonly RedoPackage[]): Bytes[] {
-  const paths = new Set<Bytes>();
-  for (const { record, run } of packages) {
-    for (const [file, entry] of before.controlFiles(`${admindir}/info`, bytesFromText(record.name), run)) {
-      const data = file.endsWith('.list') ? before.contentOf(entry) : undefined;
-      if (data !== undefined) for (const path of parseList(bytesOf(data)).paths) paths.add(path);
-    }
-  }
-  return [...paths];
+  const paths = packages.flatMap(({ record, run }) =>
+    before.listedPaths(`${admindir}/info`, bytesFromText(record.name), run),
+  );
+  return [...new Set(paths)];
 }

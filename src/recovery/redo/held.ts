@@ -1,0 +1,74 @@
+/**
+ * Directories that a removal leaves behind, and that are empty by the time it is gone on with. dpkg deletes a package's
+ * files, writes a list of what it could not delete, and only then runs the postrm, which may take the last file out of
+ * one of those directories (src/main/remove.c, removal_bulk_remove_files). dpkg does not look again, and the directory
+ * stays, with its line in the list. A dpkg that begins anew after a cut does look, and takes it away.
+ *
+ * A file is put into each of them, until dpkg has been there. It is found again after another cut, because its name says
+ * whose it is.
+ */
+import { lstatSync } from 'node:fs';
+import { type Database, readManifest } from '../../dpkg/database.ts';
+import { type Bytes, bytesFromText, fsPath } from '../../system/bytes.ts';
+import type { Root } from '../../system/root.ts';
+import { ownersBeside } from '../owners.ts';
+import type { Before } from './before.ts';
+import type { Decision } from './decide.ts';
+import { aside, type Effect, isThereAt, namesIn } from './effect.ts';
+import { isPurge } from './marks.ts';
+
+/** What is put into such a directory. */
+export const PLACEHOLDER = '.debmend-placeholder';
+
+/** The directories that are to be held, inside the root. */
+export function directoriesToHold(
+  root: Root,
+  database: Database,
+  before: Before,
+  { packages }: Decision,
+): Bytes[] {
+  const removals = packages.flatMap(({ record, run, forgotten }) => {
+    const its = before.runs[run];
+    const isResumed = record.action === 'remove' && !forgotten && its !== undefined && !isPurge(its);
+    const name = bytesFromText(record.name);
+    return isResumed ? [{ name, run }] : [];
+  });
+  if (removals.length === 0) return [];
+  const isOthers = ownersBeside(root, database, new Set(removals.map(({ name }) => name)));
+  return removals.flatMap(({ name, run }) =>
+    leftOf(database, before, name, run).flatMap((path) => {
+      const found = root.resolve(path);
+      if (found.kind !== 'found' || isOthers(path) || isOthers(found.inside)) return [];
+      return isEmptyDirectory(found.host) ? [found.inside] : [];
+    }),
+  );
+}
+
+/** What dpkg's present list has of a package, where dpkg had deleted files of it before and written that list anew. */
+function leftOf(database: Database, before: Before, name: Bytes, run: number): Bytes[] {
+  const pkg = database.packages.find((one) => one.name === name && one.state === 'half-installed');
+  if (pkg === undefined) return [];
+  const now = new Set(readManifest(database, pkg, false).paths);
+  const { inside } = database.admindir;
+  const then = before.listedPaths(`${inside}/info`, name, run);
+  return then.some((path) => !now.has(path)) ? [...now] : [];
+}
+
+function isEmptyDirectory(host: Bytes): boolean {
+  if (lstatSync(fsPath(host), { throwIfNoEntry: false })?.isDirectory() !== true) return false;
+  return namesIn(host).every((name) => name === PLACEHOLDER);
+}
+
+/** Those that an earlier recovery held, and did not come to let go. */
+export function stillHeld(root: Root, before: Before, admindir: Bytes): Effect[] {
+  const directories = before.runs.flatMap(({ packages }, run) =>
+    packages
+      .filter(({ action }) => action === 'remove')
+      .flatMap(({ name }) => before.listedPaths(`${admindir}/info`, bytesFromText(name), run)),
+  );
+  return [...new Set(directories)].flatMap((path) => {
+    const found = root.resolve(`${path}/${PLACEHOLDER}`);
+    if (found.kind !== 'found' || !isThereAt(found.host)) return [];
+    return [aside(found.inside, 'an earlier recovery held the directory with it')];
+  });
+}
