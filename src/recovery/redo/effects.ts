@@ -31,6 +31,7 @@ export function planEffects(input: EffectsInput): Effect[] {
   const names = new Names(input);
   const effects = [
     ...leftovers(input),
+    ...undiverted(input),
     ...recordsOf(input, names),
     ...halfAccounts(input, names),
     ...trackedBefore(input, names),
@@ -164,6 +165,38 @@ function leftovers(input: EffectsInput): Effect[] {
   return effects;
 }
 
+/** `dpkg-divert … --divert TO FROM`, in one line and without variables. */
+const DIVERT = /dpkg-divert\b[^\n;&|]*--divert[\s=]+(\/[\w./+@-]+)[^\n;&|]*?\s(\/[\w./+@-]+)\s*$/gm;
+
+/**
+ * Files that a script had moved to where a diversion leads, and dpkg's table has none: a disk lost that. dpkg-divert(1)
+ * refuses to move another one there.
+ */
+function undiverted({ root, before, archives, crashed, diversions, ownedByOthers }: EffectsInput): Effect[] {
+  if (!crashed) return [];
+  return [...archives.values()]
+    .flatMap(({ scripts }) => scripts)
+    .flatMap((script) => [...script.matchAll(DIVERT)])
+    .flatMap(([, to = '', from = '']): Effect[] => {
+      const target = root.resolve(to);
+      const source = root.resolve(from);
+      if (target.kind !== 'found' || source.kind !== 'found' || ownedByOthers(target.inside)) return [];
+      if (diversions.some((one) => one.to === to) || before.find(target.inside) !== undefined) return [];
+      const stat = lstatSync(fsPath(target.host), { throwIfNoEntry: false });
+      if (stat === undefined || stat.ctimeMs < beginningOf(before)) return [];
+      const reason = `the interrupted installation had moved ${bytesToText(from)} there, and no diversion leads there`;
+      return isThereAt(source.host)
+        ? [aside(target.inside, reason, true)]
+        : [
+            {
+              action: { kind: 'rename', from: target.inside, to: source.inside },
+              why: { reason },
+              comesBack: false,
+            },
+          ];
+    });
+}
+
 function* allPaths({ ownedBefore, archives, packages }: EffectsInput): Iterable<Bytes> {
   const seen = new Set<Bytes>();
   for (const path of ownedBefore) {
@@ -233,10 +266,11 @@ function trackedSince(input: EffectsInput, names: Names): Effect[] {
       effects.push(aside(path, 'the program that wrote it was stopped before it put it in place'));
       continue;
     }
-    // Where a script wants a file, one that leads nowhere stops it.
+    // Where a script wants a file, one that leads nowhere stops it, or has it write somewhere else. However old it looks:
+    // a disk that loses what it wrote to its inodes leaves those of other times under new names.
     const isLost = stat.isSymbolicLink() && names.has(path) && !leadsSomewhere(root, path, stat);
-    if (isLost && input.crashed && isBornSince(stat, beginningOf(before))) {
-      effects.push(aside(path, 'the interrupted installation made it, and it leads nowhere', true));
+    if (isLost && input.crashed) {
+      effects.push(aside(path, 'it was not there before, and leads nowhere', true));
       continue;
     }
     // update-rc.d(8) makes none where there is one, as many as they may be.
