@@ -30,6 +30,22 @@ export function areAccounts(path: Bytes, text: Bytes): boolean | undefined {
   const fields = FIELDS.get(path);
   if (fields === undefined) return undefined;
   // Lines of NIS (`+::::::`) have as many; a last line without its end was cut.
-  const lines = text.split('\n');
-  return lines.pop() === '' && lines.every((line) => line.split(':').length === fields);
+  const lines = text.split('\n').map((line) => line.split(':'));
+  const [end] = lines.pop() ?? [];
+  return end === '' && lines.every((line) => line.length === fields && isOf(path, line));
+}
+
+/** A group file and its shadow have as many fields, and one may lie under the other's name. */
+function isOf(path: Bytes, [name = '', password = '', third = '', fourth = '']: readonly Bytes[]): boolean {
+  const isNumber = (field: Bytes): boolean => /^\d+$/.test(field) || /^[+-]/.test(name);
+  switch (path) {
+    case '/etc/passwd':
+      return isNumber(third) && isNumber(fourth);
+    case '/etc/group':
+      return isNumber(third);
+    case '/etc/gshadow':
+      return password !== 'x' || !isNumber(third);
+    default:
+      return true;
+  }
 }

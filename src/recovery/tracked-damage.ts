@@ -99,7 +99,9 @@ export async function trackedDamage(root: Root, store: Store, repaired: boolean)
     const stat = standingAt(root, entry.path);
     if (stat === 'elsewhere') continue;
     if (stat === undefined) {
-      if (repaired) found.push({ entry, snapshot, damage: GONE, content: undefined });
+      if (isAlwaysThere(entry))
+        found.push({ entry, snapshot, damage: NEVER_GONE, content: contentOf(entry) });
+      else if (repaired) found.push({ entry, snapshot, damage: GONE, content: undefined });
     } else if (entry.kind === Kind.file) {
       const damage = damageOf(context, entry, stat);
       const isSure = repaired || damage === OTHER_CONTENT;
@@ -122,6 +124,11 @@ export function takenByRepair(store: Store, damaged: readonly TrackedDamage[]): 
   }));
 }
 
+/** Nobody takes them away, and nothing works without them. */
+const isAlwaysThere = ({ path }: Entry): boolean =>
+  ['/etc/passwd', '/etc/group', '/etc/shadow', '/etc/gshadow'].includes(path);
+
+const NEVER_GONE = 'gone, and no system is without it';
 const OTHER_CONTENT = 'other content, and nobody touched it';
 
 /** It may as well have been taken away on purpose, and is not put back. */

@@ -16,6 +16,14 @@ describe('the files of accounts', () => {
       expect(isAccountScratch(path), path).toBe(false);
   });
 
+  it('are told from those of the same number of fields', () => {
+    expect(areAccounts('/etc/gshadow', 'root:*::\nlab:!:root:\n')).toBe(true);
+    expect(areAccounts('/etc/group', 'root:*::\nlab:!:root:\n')).toBe(false);
+    expect(areAccounts('/etc/gshadow', 'root:x:0:\n')).toBe(false);
+    expect(areAccounts('/etc/passwd', 'root:x:0:0:root:/root:/bin/sh\n+::::::\n')).toBe(true);
+    expect(areAccounts('/etc/passwd', 'root:x:zero:0:root:/root:/bin/sh\n')).toBe(false);
+  });
+
   it('have lines of so many fields, the last one too', () => {
     expect(areAccounts('/etc/group', 'root:x:0:\nlab:x:999:root,daemon\n+:::\n')).toBe(true);
     expect(areAccounts('/etc/group', '')).toBe(true);

@@ -34,6 +34,7 @@ async function damageAfter(
   mkdirSync(tiny.at('/etc/own'), { recursive: true });
   for (const name of ['text', 'emptied', 'blank', 'linked', 'removed'])
     writeFileSync(tiny.at(`/etc/own/${name}`), name === 'blank' ? '' : `${name}, as it was\n`);
+  writeFileSync(tiny.at('/etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
   utimesSync(tiny.at('/etc/own/text'), 1_700_000_000, 1_700_000_000);
   const store = await openStore(root);
   try {
@@ -87,6 +88,12 @@ it('takes only for damage what nobody does, where no repair took anything', asyn
     symlinkSync('nowhere', at('/etc/own/linked'));
   };
   expect(await damageAfter(change, false)).toEqual([]);
+});
+
+it('takes the files of accounts for damaged when they are gone, whoever took them', async () => {
+  const lose = (at: (path: string) => string): void => rmSync(at('/etc/passwd'));
+  for (const repaired of [true, false])
+    expect(await damageAfter(lose, repaired)).toEqual([['/etc/passwd', 'gone, and no system is without it']]);
 });
 
 it('I3: takes other content for an edit, whatever its time of change says', async () => {
