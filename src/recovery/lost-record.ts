@@ -4,7 +4,7 @@
  */
 import { lstatSync } from 'node:fs';
 import { type Database, DEFAULT_ADMINDIR, readManifest } from '../dpkg/database.ts';
-import { displayName } from '../dpkg/package.ts';
+import { displayName, type Package } from '../dpkg/package.ts';
 import { changedRecords } from '../dpkg/selection.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
@@ -19,7 +19,7 @@ import type { Root } from '../system/root.ts';
 import { ownersBeside } from './owners.ts';
 import { EXTENDED_STATES } from './redo/database.ts';
 import { bringsFiles, isReached, type RedoPackage } from './redo/decide.ts';
-import { namesIn } from './redo/effect.ts';
+import { isThereAt, namesIn } from './redo/effect.ts';
 import type { Redo } from './redo/redo.ts';
 import { statePlaces } from './redo/state.ts';
 import { touchedSince, unverifiedSince } from './unverified.ts';
@@ -65,17 +65,25 @@ export function putBackOnly(redo: Redo | undefined): LeftAlone[] {
  * What the maintainer scripts of packages make that did not come to their end, and what stands in a tracked place that
  * nobody put there: a person has to look at both.
  *
- * @param unowned what is tracked, and no package's, now
+ * And what changed meanwhile, for which no manifest vouches: a disk that lost names of files has others under them.
  */
 export function leftBehind(
   root: Root,
   { transaction, before, decision, archives }: Redo,
   database: Database,
-  unowned: readonly Bytes[],
+  { unowned, begun }: Pick<Mended, 'unowned' | 'begun'>,
 ): LeftAlone[] {
   const { packages, admindir, info } = database;
   if (!decision.crashed || before.records(admindir.inside) === undefined) return [];
-  const named = new Map<Bytes, string>();
+  root.forget();
+  const since = Date.parse(transaction.startedAt);
+  const named = new Map<Bytes, string>(
+    unverifiedSince(root, database, { since, until: begun }).map((path) => [
+      path,
+      `it changed since ${transaction.id} began, and no manifest vouches for it`,
+    ]),
+  );
+  const isOwned = ownersBeside(root, database, new Set());
   const scriptsOf = (pkg: RedoPackage): readonly Bytes[] => {
     const name = bytesFromText(pkg.record.name);
     // Without the archive those that dpkg has unpacked tell.
@@ -88,6 +96,9 @@ export function leftBehind(
   };
   for (const pkg of decision.packages) {
     if (isReached(pkg.record, packages, () => 'gone')) continue;
+    for (const { path, type } of archives.get(pkg)?.entries ?? [])
+      if (type !== 'directory' && isThere(root, path) && !isOwned(path))
+        named.set(path, `it is of ${pkg.record.name}, of which dpkg has no list`);
     const reason = `the maintainer scripts of ${pkg.record.name} make it, and did not come to their end`;
     for (const script of scriptsOf(pkg)) {
       for (const path of statePlaces(script)) named.set(path, reason);
@@ -113,6 +124,7 @@ export function leftBehind(
 function strangersIn(root: Root, database: Database, names: ReadonlySet<Bytes>): Bytes[] {
   const isOthers = ownersBeside(root, database, names);
   const isOwned = ownersBeside(root, database, new Set());
+  const diverted = new Set(database.diversions.map(({ to }) => to));
   return database.packages
     .filter(({ name }) => names.has(name))
     .flatMap((pkg) => readManifest(database, pkg, false).paths)
@@ -122,8 +134,13 @@ function strangersIn(root: Root, database: Database, names: ReadonlySet<Bytes>):
       if (found.kind !== 'found' || !isDirectory(found.host)) return [];
       return namesIn(found.host)
         .map((name) => `${path}/${name}`)
-        .filter((child) => !isOwned(child) && !/\.pyc$|\/__pycache__$/.test(child));
+        .filter((child) => !isOwned(child) && !diverted.has(child) && !/\.pyc$|\/__pycache__$/.test(child));
     });
+}
+
+function isThere(root: Root, path: Bytes): boolean {
+  const found = root.resolve(path);
+  return found.kind === 'found' && isThereAt(found.host);
 }
 
 const isDirectory = (host: Bytes): boolean =>
@@ -228,7 +245,8 @@ function otherRecords(
 
 /**
  * Where a repair of the filesystem took even the record of an installation: dpkg says something else than the newest
- * sealed snapshot, and no transaction tells why. Without the hooks that is nothing strange; after such a repair it is.
+ * sealed snapshot, or nothing of packages whose control files are there, and no transaction tells why. Without the hooks
+ * that is nothing strange; after such a repair it is.
  */
 export function unknownInstallation(
   root: Root,
@@ -238,7 +256,8 @@ export function unknownInstallation(
 ): LeftAlone[] {
   const snapshot = newestSealed(store);
   const names = changedSince(store, database.admindir, snapshot, { reinstalled: new Set(), redo: undefined });
-  if (snapshot === undefined || names.length === 0) return [];
+  const isOrphaned = database.problems.some(({ code }) => code === 'database-orphan');
+  if (snapshot === undefined || (names.length === 0 && !isOrphaned)) return [];
   const since = Date.parse(snapshot.takenAt);
   const unsure = { finding: 'filesystem-lost-found', harmless: false } as const;
   const whole = new Set([...reinstalled].map((display) => display.replace(/:.*/, '')));
@@ -257,6 +276,66 @@ export function unknownInstallation(
       reason: `it changed since snapshot ${snapshot.id}, an installation that nobody knows of may have been at work, and nothing tells what it should be: look whether it is whole`,
     })),
   ];
+}
+
+/**
+ * What a repair of the filesystem may have left of installations that were brought to their end: names of files that came
+ * and went meanwhile, with whatever stands under them by now.
+ *
+ * @param unowned what is tracked, and no package's, now
+ */
+export function strangeSinceRepair(
+  root: Root,
+  store: Store,
+  database: Database,
+  redone: Iterable<Redo>,
+  unowned: readonly Bytes[],
+): LeftAlone[] {
+  const named = new Map<Bytes, string>();
+  const isOwned = ownersBeside(root, database, new Set());
+  root.forget();
+  for (const { transaction, before, decision } of redone) {
+    const names = new Set(decision.packages.map(({ record }) => bytesFromText(record.name)));
+    for (const path of strangersIn(root, database, names))
+      named.set(path, `it lies in a directory of the packages of ${transaction.id}, and no package has it`);
+    const then = decision.packages.flatMap(({ record, run }) =>
+      before.listedPaths(`${database.admindir.inside}/info`, bytesFromText(record.name), run),
+    );
+    for (const path of then)
+      if (path.startsWith('/usr/') && !isOwned(path) && isThere(root, path))
+        named.set(path, `packages of ${transaction.id} had it before, and no package has it now`);
+  }
+  const snapshot = newestSealed(store);
+  if (snapshot !== undefined)
+    for (const path of unknownTo(root, store, snapshot, unowned))
+      named.set(path, `it is older than snapshot ${snapshot.id}, which does not know it`);
+  if (database.packages.some((pkg) => lacksControlFiles(database, pkg)))
+    named.set(
+      `${database.admindir.inside}/info`,
+      'control files of packages are missing, and which others were there nobody can tell',
+    );
+  return [...named].map(([path, reason]) => ({
+    finding: 'filesystem-lost-found',
+    path: pathToText(path),
+    harmless: false,
+    reason: `${reason}: a repair of the filesystem may be why`,
+  }));
+}
+
+/** Of some tracked paths those that a snapshot would know if they had stood there. */
+function unknownTo(root: Root, store: Store, { id, takenAt }: Snapshot, tracked: readonly Bytes[]): Bytes[] {
+  const entries = new Entries(store);
+  return tracked.filter((path) => {
+    const stat = lstatSync(fsPath(root.hostPath(path)), { throwIfNoEntry: false });
+    const isOlder = stat !== undefined && stat.ctimeMs < Date.parse(takenAt);
+    return isOlder && entries.findAt(id, path) === undefined;
+  });
+}
+
+function lacksControlFiles({ info }: Database, pkg: Package): boolean {
+  if (pkg.state === 'not-installed' || pkg.state === 'config-files') return false;
+  const kinds = info.kindsOf(info.stemOf(pkg));
+  return !kinds.has('list') || !kinds.has('md5sums');
 }
 
 /** What else it may have brought, or left half-written; or what stands where nothing stood, however old it looks. */

@@ -32,7 +32,14 @@ import { carryOut } from './deeds.ts';
 import { forgottenPackages } from './forgotten.ts';
 import { gather } from './gather.ts';
 import { Installer } from './install.ts';
-import { leftBehind, notEnded, putBackOnly, unknownInstallation, unsureOf } from './lost-record.ts';
+import {
+  leftBehind,
+  notEnded,
+  putBackOnly,
+  strangeSinceRepair,
+  unknownInstallation,
+  unsureOf,
+} from './lost-record.ts';
 import { ownersBeside } from './owners.ts';
 import { type Deed, left, type Planned, type PlannedStep, placeOf, planRecovery } from './plan.ts';
 import { Programs } from './programs/runner.ts';
@@ -137,7 +144,10 @@ class Recoverer {
   readonly #redone = new Map<string, Redo>();
   /** What the last look knows of those that were not. */
   #examined: readonly Redo[] = [];
+  /** Whether something could not be fetched. */
   #offline = false;
+  /** Whether nothing can: a hundred packages would each wait for the same name server. */
+  #unreachable = false;
   #tools: boolean | undefined;
   readonly #ended = new Map<string, 'finished' | 'taken-back'>();
   /** What nobody knows any more of what was brought to its end. */
@@ -202,7 +212,8 @@ class Recoverer {
 
   /** The policy `quarantine` moves partial files aside and does nothing else. */
   #isWanted({ step, deed }: PlannedStep): boolean {
-    if (deed.kind === 'download' && (this.#offline || !this.#options.config.recovery.network)) return false;
+    if (deed.kind === 'download' && (this.#unreachable || !this.#options.config.recovery.network))
+      return false;
     if (deed.kind === 'redo' && deed.redo.missing.length > 0) return false;
     return this.#policy === 'repair' || step.phase === 'leftovers';
   }
@@ -213,6 +224,7 @@ class Recoverer {
     const installer = new Installer(this.#run, this.#programs);
     const together = await this.#reinstallTogether(todo, this.#run, installer);
     for (const planned of todo.filter((one) => !together.has(one))) {
+      if (planned.deed.kind === 'download' && this.#unreachable) continue;
       this.#tried.add(keyOf(planned));
       if (this.#options.signal?.aborted === true) throw interrupted();
       if (runsPrograms(planned.deed) && !(await this.#toolsWork(this.#run))) continue;
@@ -228,6 +240,7 @@ class Recoverer {
         this.#actions.push(...actions);
         this.#problems.push(...problems);
         if (planned.deed.kind === 'download' && problems.length > 0) this.#offline = true;
+        if (planned.deed.kind === 'download') this.#unreachable ||= problems.some(saysUnreachable);
         if (planned.deed.kind === 'reinstall' && problems.length === 0)
           this.#reinstalled.add(planned.step.package ?? '');
         if (planned.deed.kind === 'redo')
@@ -327,12 +340,15 @@ class Recoverer {
   }
 
   /** What a repair of the filesystem took with it, besides what lies in lost+found. */
-  async #takenByRepair({ database }: AuditResult): Promise<LeftAlone[]> {
+  async #takenByRepair(after: AuditResult): Promise<LeftAlone[]> {
     const { root, store } = this.#options;
-    const taken = takenByRepair(store, await trackedDamage(root, store, true));
+    const taken = [
+      ...takenByRepair(store, await trackedDamage(root, store, true)),
+      ...strangeSinceRepair(root, store, after.database, this.#redone.values(), await this.#unowned(after)),
+    ];
     if (interruptedTransactions(store).length > 0) return taken;
     const mended = { reinstalled: this.#reinstalled, begun: this.#begun };
-    return [...taken, ...unknownInstallation(root, store, database, mended)];
+    return [...taken, ...unknownInstallation(root, store, after.database, mended)];
   }
 
   /** What is said of installations that were not brought to their end. */
@@ -344,8 +360,9 @@ class Recoverer {
       const redo =
         this.#redone.get(transaction.id) ??
         this.#examined.find((one) => one.transaction.id === transaction.id);
-      if (redo !== undefined)
-        said.push(...leftBehind(root, redo, after.database, await this.#unowned(after)));
+      if (redo === undefined) continue;
+      const context = { unowned: await this.#unowned(after), begun: this.#begun };
+      said.push(...leftBehind(root, redo, after.database, context));
     }
     return said;
   }
@@ -424,6 +441,13 @@ class Recoverer {
 function isOfOneStep(error: unknown): error is DebmendError {
   return (
     error instanceof DebmendError && !['locked', 'disk-full', 'read-only', 'interrupted'].includes(error.code)
+  );
+}
+
+/** apt's words for a network that is not there (apt's methods/connect.cc), whatever it was going to fetch. */
+function saysUnreachable(problem: string): boolean {
+  return /Temporary failure resolving|Could not resolve|Could not connect|Unable to connect|Cannot initiate the connection|Network is unreachable|Connection timed out/.test(
+    problem,
   );
 }
 

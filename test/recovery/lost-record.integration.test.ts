@@ -32,6 +32,7 @@ rootDescribe('of what was lost', () => {
   afterAll(() => lab?.close());
 
   const upgrade = workloadNamed('upgrade');
+  const install = workloadNamed('install');
   const purge = workloadNamed('purge');
   const remove = workloadNamed('remove');
 
@@ -202,6 +203,31 @@ rootDescribe('of what was lost', () => {
     }),
   );
 
+  rootTest('I11: names, after a repair: what stands under them by now is told', () =>
+    inOverlay(upgrade, async (directory, cut) => {
+      const at = (path: string) => join(directory, path);
+      await cut(AMID_STATE);
+      mkdirSync(at('lost+found'), { mode: 0o700 });
+      writeFileSync(at('lost+found/#15'), 'nobody knows it');
+      writeFileSync(at('usr/share/lab-extra/stranger'), 'of another directory\n');
+      mkdirSync(at('usr/share/lab/gone/deep'), { recursive: true });
+      writeFileSync(at('usr/share/lab/gone/stranger'), 'of another directory\n');
+      rmSync(at('var/lib/dpkg/info/sed.md5sums'));
+      const { code, recovery, said } = await recovered(directory, upgrade);
+      expect(code, said).toBe(1);
+      expect(recovery).toMatchObject({ outcome: 'incomplete', transaction: { end: 'finished' } });
+      const paths = recovery.unmended.map(({ path }) => path);
+      expect(paths).toEqual(
+        expect.arrayContaining([
+          '/usr/share/lab-extra/stranger',
+          '/usr/share/lab/gone',
+          '/var/lib/dpkg/info',
+        ]),
+      );
+      expect(paths).not.toContain('/usr/share/lab/greeting.lab-core');
+    }),
+  );
+
   /** At its last call there is nothing left to do, and nothing is sealed. */
   const atItsEnd = async (workload: typeof upgrade) =>
     (await lab.points(workload)).filter((point) => point.class === 'fsync').at(-1) ?? AMID_STATE;
@@ -337,10 +363,7 @@ rootDescribe('of what was lost', () => {
       const { code, recovery, said } = await recovered(directory, upgrade);
       expect(code, said).toBe(1);
       const left = compareImages(base, await readImage(directory, base)).differences;
-      expect(left.map((line) => line.slice(0, line.indexOf(':'))).sort()).toEqual([
-        '/etc/lab-settings-1',
-        '/lost+found',
-      ]);
+      expect(left.map((line) => line.slice(0, line.indexOf(':'))).sort()).toEqual(['/etc/lab-settings-1']);
       expect(recovery.unmended.map(({ path }) => path)).toEqual(
         expect.arrayContaining(['/etc/lab-settings-1', '/lost+found']),
       );
@@ -362,6 +385,29 @@ rootDescribe('of what was lost', () => {
       expect(code, said).toBe(1);
       expect(recovery.unmended.map(({ package: name, path }) => path ?? name)).toEqual(
         expect.arrayContaining(['lab-lib', '/var/lib/lab-2', '/etc/lab-settings-2']),
+      );
+    }),
+  );
+
+  rootTest('I11: what a repair took with an installation, dpkg’s records too: what changed is named', () =>
+    inOverlay(install, async (directory, cut) => {
+      const database = join(directory, STORE, 'state.db');
+      const old = readFileSync(database);
+      const status = join(directory, 'var/lib/dpkg/status');
+      const records = readFileSync(status);
+      await cut(AMID_STATE);
+      for (const rest of ['-wal', '-shm']) rmSync(`${database}${rest}`, { force: true });
+      writeFileSync(database, old);
+      writeFileSync(status, records);
+      mkdirSync(join(directory, 'lost+found'), { mode: 0o700 });
+      renameSync(join(directory, STORE, 'transactions'), join(directory, 'lost+found/#11'));
+      const gone = ['srv/lab', 'srv/debmend-archive', 'var/log/dpkg.log', 'var/lib/dpkg/updates'];
+      for (const name of gone) rmSync(join(directory, name), { recursive: true });
+      mkdirSync(join(directory, 'var/lib/dpkg/updates'));
+      const { code, recovery, said } = await recovered(directory, install);
+      expect(code, said).toBe(1);
+      expect(recovery.unmended.map(({ path }) => path)).toEqual(
+        expect.arrayContaining(['/var/lib/lab-2', '/etc/lab-settings-2', '/usr/lib/lab/liblab.so']),
       );
     }),
   );

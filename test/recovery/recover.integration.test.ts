@@ -4,11 +4,14 @@ import { randomUUID } from 'node:crypto';
 import {
   appendFileSync,
   copyFileSync,
+  existsSync,
+  linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -25,6 +28,28 @@ import { compareImages, differencesAfter } from './lab/judge.ts';
 import { debmendRecovery, interrupt, StatesLab, workloadNamed } from './lab/states.ts';
 
 const BIN = join(import.meta.dirname, '../../bin/debmend');
+
+/** apt has an index of these packages, as they are installed, from a host that no name server knows. */
+async function knowFromNowhere(directory: string, names: readonly string[]): Promise<void> {
+  const list = 'nowhere.invalid_debian_dists_stable_main_binary-all_Packages';
+  const { stdout } = await inRoot(directory, ['dpkg-query', '-s', ...names]);
+  const stanzas = stdout.trim().split('\n\n');
+  const packages = stanzas.map((stanza, at) =>
+    [
+      stanza.replace(/^(?:Status|Conffiles):.*\n(?: .*\n)*/gm, ''),
+      `Filename: pool/${names[at]}.deb\nSize: 1000\nSHA256: ${'0'.repeat(64)}\n`,
+    ].join('\n'),
+  );
+  const architecture = (await inRoot(directory, ['dpkg', '--print-architecture'])).stdout.trim();
+  writeFileSync(
+    join(directory, 'var/lib/apt/lists', list.replace('-all_', `-${architecture}_`)),
+    packages.join('\n'),
+  );
+  appendFileSync(
+    join(directory, 'etc/apt/sources.list'),
+    'deb [trusted=yes] http://nowhere.invalid/debian stable main\n',
+  );
+}
 
 rootDescribe('a recovery', () => {
   let lab: StatesLab;
@@ -254,6 +279,72 @@ rootDescribe('a recovery', () => {
       }
     },
   );
+
+  rootTest('moves a link aside that leads nowhere and stands where a script wants a file', async () => {
+    const { workload, overlay, directory, base } = await cut('postinst-begun');
+    try {
+      const { expected } = await lab.uninterrupted(workload);
+      // What a disk leaves that lost the inode under a new name: an older one, of something else.
+      const link = join(directory, 'opt/of-other-times');
+      symlinkSync('nowhere', link);
+      linkSync(link, join(directory, 'etc/lab-settings-2'));
+      rmSync(link);
+      const before = await readImage(directory, base);
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+      const after = await readImage(directory, base);
+      expect(differencesAfter(after, { base, before, expected })).toEqual([]);
+    } finally {
+      overlay.remove();
+    }
+  });
+
+  rootTest('gives a script its way where the disk lost the diversion that it had made', async () => {
+    const { workload, overlay, directory, base } = await cut('postinst-begun', 'install');
+    try {
+      const { expected } = await lab.uninterrupted(workload);
+      const table = join(directory, 'var/lib/dpkg/diversions');
+      const text = readFileSync(table, 'utf8');
+      const without = text.replace(/^\/usr\/share\/lab\/greeting\n.*\n.*\n/m, '');
+      expect(without).not.toBe(text);
+      writeFileSync(table, without);
+      expect(existsSync(join(directory, 'usr/share/lab/greeting.lab-core'))).toBe(true);
+      const before = await readImage(directory, base);
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+      const after = await readImage(directory, base);
+      expect(differencesAfter(after, { base, before, expected })).toEqual([]);
+    } finally {
+      overlay.remove();
+    }
+  });
+
+  rootTest('asks a network that is not there once, and names what stands half-done', async () => {
+    const { workload, overlay, directory } = await cut('postinst-amid-state');
+    try {
+      const transactions = join(directory, 'var/lib/debmend/transactions');
+      for (const id of readdirSync(transactions))
+        rmSync(join(transactions, id, 'archives'), { recursive: true });
+      rmSync(join(directory, 'srv/debmend-archive'), { recursive: true });
+      rmSync(join(directory, 'srv/lab'), { recursive: true });
+      // Damaged too, in packages whose archives only the network has.
+      const damaged = ['gpgv', 'ncurses-bin', 'passwd'];
+      for (const name of ['gpgv', 'infocmp', 'chage'])
+        writeFileSync(join(directory, 'usr/bin', name), Buffer.alloc(4096));
+      await knowFromNowhere(directory, damaged);
+      writeFileSync(join(directory, 'usr/bin/stranger'), 'of another time\n');
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 1 });
+      const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
+      expect(recovery).toMatchObject({ outcome: 'incomplete', retry: true, transaction: { end: 'open' } });
+      expect(recovery?.problems.filter((problem) => problem.includes('resolving'))).toHaveLength(1);
+      expect(recovery?.unmended.map(({ path }) => path)).toEqual(
+        expect.arrayContaining(['/usr/bin/stranger', '/var/lib/lab-2']),
+      );
+    } finally {
+      overlay.remove();
+    }
+  });
 
   rootTest('takes away what mkinitramfs was building, and nothing of anybody else', async () => {
     const { workload, overlay, directory } = await cut('postinst-amid-state');
