@@ -51,7 +51,7 @@ function knownBy(code: FindingCode): KnownBy {
 
 /**
  * Temporary names of dpkg's own files: `-new` of lib/dpkg/atomic-file.c, `tmp.i` of dbmodify.c, `tmp.ci` of
- * src/main/unpack.c, `Unincorp.new` of trigdeferred.c.
+ * src/main/unpack.c, `Unincorp.new` of trigdeferred.c. And what keeps dpkg from writing them.
  */
 export function judgeDatabaseLeftovers(database: Database): Finding[] {
   const { admindir } = database;
@@ -66,7 +66,7 @@ export function judgeDatabaseLeftovers(database: Database): Finding[] {
   for (const name of names('triggers')) if (/-new$|\.new$/.test(name)) found.push(`triggers/${name}`);
   for (const name of names('alternatives'))
     if (name.endsWith('.dpkg-tmp')) found.push(`alternatives/${name}`);
-  return found.sort().map((name) =>
+  const temporary = found.sort().map((name) =>
     finding({
       code: 'database-leftover',
       severity: 'warning',
@@ -80,4 +80,20 @@ export function judgeDatabaseLeftovers(database: Database): Finding[] {
       reason: 'dpkg takes this name away before it ends',
     }),
   );
+  // It links the version before to that name, and takes away what stands there first (lib/dpkg/atomic-file.c).
+  const inTheWay = names('.')
+    .filter((name) => /^(?:status|available|diversions|statoverride)-old$/.test(name))
+    .filter((name) => admindir.list(name).kind === 'listed')
+    .map((name) =>
+      finding({
+        code: 'database-leftover',
+        severity: 'error',
+        path: `${admindir.inside}/${name}`,
+        message: 'a directory stands where dpkg keeps the version before, and dpkg can write no new one',
+        knownBy: 'file-name',
+        likelyOutage: true,
+        reason: 'nothing makes a directory of that name',
+      }),
+    );
+  return [...temporary, ...inTheWay];
 }

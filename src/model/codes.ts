@@ -69,7 +69,8 @@ export const FINDING_CODES = {
   'database-triggers-unincorp-damaged': 'triggers/Unincorp cannot be parsed',
   'database-arch-damaged': 'the list of architectures cannot be parsed',
   'database-alternatives-damaged': 'an entry of the alternatives database cannot be parsed',
-  'database-leftover': 'dpkg left a temporary file in its database',
+  'database-leftover':
+    'dpkg left a temporary file in its database, or a directory stands where it keeps an old version',
   'database-orphan': 'control files of a package that the status file does not know',
   'database-unreadable': 'a file of dpkg’s database cannot be read',
   // apt's state.

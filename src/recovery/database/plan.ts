@@ -30,10 +30,10 @@ export async function planDatabaseMends(
   await mendControlFiles(bench, records);
   await mendTables(bench, records);
   await mendTriggers(bench, records);
-  for (const { path, message } of judgeDatabaseLeftovers(database)) {
+  for (const { path, message, reason } of judgeDatabaseLeftovers(database)) {
     const file = path === undefined ? undefined : textToPath(path);
     if (file === undefined || bench.mends.some((mend) => mend.file === file)) continue;
-    bench.aside({ code: 'database-leftover', file }, `${message}; dpkg takes this name away before it ends`);
+    bench.aside({ code: 'database-leftover', file }, `${message}; ${reason}`);
   }
   await mendApt(bench, records);
   const { mends, unmended, reinstall } = bench;

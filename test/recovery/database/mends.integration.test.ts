@@ -357,6 +357,17 @@ const CASES: readonly Case[] = [
     except: ['tmp.ci'],
   },
   {
+    what: 'a directory stands where dpkg keeps the status file of before',
+    damage: (files) => {
+      files.remove(`${D}status-old`);
+      files.write(`${D}status-old/helper`, 'of another directory');
+    },
+    codes: ['database-leftover'],
+    shows: { by: ['dpkg', '--set-selections'], says: 'Is a directory' },
+    by: [[]],
+    except: ['status-old'],
+  },
+  {
     what: 'a package has lost its record and nothing else is damaged',
     damage: (files) => files.change(`${D}status`, (data) => data.replace(/^Package: dash\n(?:.+\n)+\n/m, '')),
     codes: ['database-orphan'],
