@@ -2,8 +2,32 @@
 import { DebmendError, messageOf } from '../system/errors.ts';
 import { EXIT } from './exit-codes.ts';
 
+/** How the line begins that says so. */
+export const OWN_FILES_DAMAGED = 'debmend: its own files are damaged';
+
+/** Codes of Node.js for a program of which files are missing or no longer what they were (nodejs.org, Errors). */
+const DAMAGED_PROGRAM: ReadonlySet<unknown> = new Set([
+  'MODULE_NOT_FOUND',
+  'ERR_MODULE_NOT_FOUND',
+  'ERR_DLOPEN_FAILED',
+  'ERR_INVALID_PACKAGE_CONFIG',
+]);
+
+function isOfOwnFiles(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return ('code' in error && DAMAGED_PROGRAM.has(error.code)) || isOfOwnFiles(error.cause);
+}
+
 /** Prints an error to standard error and returns the exit code for it. */
 export function reportFailure(error: unknown): number {
+  if (isOfOwnFiles(error)) {
+    process.stderr.write(`${OWN_FILES_DAMAGED}: ${messageOf(error).split('\n', 1)[0]}\n`);
+    process.stderr.write(
+      "hint: install debmend again, or mend this disk from a sound machine: 'debmend recover --root DIR --apply'\n",
+    );
+    showStack(error);
+    return EXIT.failed;
+  }
   if (!(error instanceof DebmendError)) {
     process.stderr.write(`debmend: failed unexpectedly: ${messageOf(error)}\n`);
     process.stderr.write('hint: this is a mistake in debmend; DEBMEND_DEBUG=1 shows where\n');

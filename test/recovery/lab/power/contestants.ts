@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { OWN_FILES_DAMAGED } from '../../../../src/cli/failure.ts';
 import { run } from '../../../../src/system/run.ts';
 import type { Ended } from '../../../lab/chroot.ts';
 import type { Disk } from '../../../lab/disk.ts';
@@ -61,9 +62,9 @@ export async function attempt(
   }
 }
 
-/** Whether it ran at all. What it reports itself, a failure among it, is its own. */
+/** Whether it ran at all. What it reports itself, a failure among it, is its own; but for its own files. */
 function hasReported({ stdout, stderr }: Ended): boolean {
-  return stdout.startsWith('{') || /^debmend: /m.test(stderr);
+  return stdout.startsWith('{') || (/^debmend: /m.test(stderr) && !stderr.includes(OWN_FILES_DAMAGED));
 }
 
 const BIN = join(import.meta.dirname, '../../../../bin/debmend');
