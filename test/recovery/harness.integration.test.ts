@@ -195,6 +195,15 @@ const CHANGES: readonly Change[] = [
     /updates\/0001: should not be there/,
   ],
   [
+    'what a note of it says',
+    (at) => {
+      const [stanza = ''] =
+        /^Package: lab-extra\n(?:.+\n)+/m.exec(readFileSync(at('var/lib/dpkg/status'), 'latin1')) ?? [];
+      writeFileSync(at('var/lib/dpkg/updates/0001'), stanza.replace('ok installed', 'ok half-installed'));
+    },
+    /^\/var\/lib\/dpkg\/status: dpkg's record of lab-extra:all: status is 'install ok half-installed'/,
+  ],
+  [
     'a diversion',
     (at) =>
       rewrite(at('var/lib/dpkg/diversions'), (text) => text.replace('greeting.lab-core', 'greeting.other')),

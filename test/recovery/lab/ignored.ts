@@ -77,9 +77,9 @@ export const LENIENCIES: readonly Leniency[] = [
     reason: 'keys and passwords of this machine alone',
   },
   {
-    paths: /^\/lost\+found\/./,
+    paths: /^\/lost\+found(\/|$)/,
     how: 'anything',
-    reason: "what the filesystem's own check found without a name",
+    reason: "what the filesystem's own check found without a name, in a directory that XFS has only then",
   },
   {
     paths: /^\/boot\/initrd\.img-[^/]*$|^\/var\/lib\/initramfs-tools\/./,

@@ -50,7 +50,7 @@ type Content = Pick<Entry, 'hash' | 'md5' | 'head' | 'capability'>;
 
 /** What is compared or looked up by its meaning. */
 const TEXTS = [
-  /^\/var\/lib\/dpkg\/(status|available|diversions|statoverride|triggers\/[^/]+|info\/[^/]+\.(md5sums|list))$/,
+  /^\/var\/lib\/dpkg\/(status|updates\/\d+|available|diversions|statoverride|triggers\/[^/]+|info\/[^/]+\.(md5sums|list))$/,
   /^\/var\/lib\/apt\/extended_states$/,
   /^\/etc\/shadow$/,
   /^\/var\/cache\/debconf\/[^/]+\.dat$/,

@@ -8,6 +8,7 @@
  *    triggers, alternatives and all else byte for byte, because they are paths as any others.
  */
 import { pathToText } from '../../../src/model/path-text.ts';
+import { merged } from '../../../src/recovery/redo/rewind.ts';
 import { type Bytes, compareBytes } from '../../../src/system/bytes.ts';
 import { leniencyFor } from './ignored.ts';
 import { type Entry, type RootImage, readImage } from './image.ts';
@@ -33,7 +34,7 @@ export function compareImages(expected: RootImage, actual: RootImage): Judgement
     const wanted = expected.entries.get(path);
     const found = actual.entries.get(path);
     const one = wanted ?? found;
-    if (one === undefined) continue;
+    if (one === undefined || (isNote(path, actual) && wanted === undefined)) continue;
     const leniency = leniencyFor(path, one.type);
     const reading = wanted?.type === 'file' && found?.type === 'file' ? readingOf(path) : undefined;
     const strict = strictly(wanted, found);
@@ -47,8 +48,8 @@ export function compareImages(expected: RootImage, actual: RootImage): Judgement
       for (const difference of attributes(wanted, found)) {
         differences.push(`${pathToText(path)}: ${difference}`);
       }
-      if (wanted?.hash === found?.hash) continue;
-      const texts = [expected, actual].map(({ texts }) => texts.get(path) ?? '') as [Bytes, Bytes];
+      const texts = [expected, actual].map((image) => textOf(image, path)) as [Bytes, Bytes];
+      if (texts[0] === texts[1]) continue;
       for (const difference of recordDifferences(reading, ...texts)) {
         differences.push(`${pathToText(path)}: ${difference}`);
       }
@@ -58,6 +59,21 @@ export function compareImages(expected: RootImage, actual: RootImage): Judgement
   }
   differences.push(...linkDifferences(expected, actual));
   return { differences, ignored };
+}
+
+/** dpkg's notes are records like those of its status file, and it puts them there when it pleases. */
+const NOTE = /^\/var\/lib\/dpkg\/updates\/\d+$/;
+
+const isNote = (path: Bytes, { texts }: RootImage): boolean =>
+  NOTE.test(path) && /^Package: [\s\S]+\n$/.test(texts.get(path) ?? '');
+
+function textOf(image: RootImage, path: Bytes): Bytes {
+  const { texts } = image;
+  const text = texts.get(path) ?? '';
+  const notes = [...texts].filter(([note]) => isNote(note, image)).sort(([a], [b]) => compareBytes(a, b));
+  if (path !== '/var/lib/dpkg/status' || notes.length === 0) return text;
+  const stanzas = merged([text, ...notes.map(([, note]) => note)]);
+  return [...stanzas.values()].map((stanza) => `${stanza}\n\n`).join('');
 }
 
 /**

@@ -8,7 +8,9 @@
  *
  * A block is of 4 KiB, a sector of 512 bytes; a disk tears between sectors.
  */
-import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmdirSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { run } from '../../../../src/system/run.ts';
 import type { Ground } from './ground.ts';
 import { type Random, randomOf } from './random.ts';
@@ -170,7 +172,8 @@ export async function checkAsBoot(image: string, { type }: Variant): Promise<str
         : `e2fsck ended with ${code}: ${stdout}${stderr}`.slice(-500);
     }
     case 'xfs': {
-      // fsck.xfs(8) does nothing; a log that cannot be replayed is thrown away, as xfs_repair(8) says.
+      // fsck.xfs(8) does nothing, and mounting replays the log; one that cannot be is thrown away (xfs_repair(8)).
+      await replay(image);
       for (const options of [[], ['-L']]) {
         const { code } = await run('xfs_repair', [...options, image], { timeout: CHECK_TIMEOUT_MS });
         if (code === 0) return undefined;
@@ -179,5 +182,18 @@ export async function checkAsBoot(image: string, { type }: Variant): Promise<str
     }
     case 'btrfs':
       return undefined;
+  }
+}
+
+/** Mounts an image and unmounts it again, which writes what its log has to where it belongs. Where it cannot, it stays. */
+async function replay(image: string): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'debmend-replay-'));
+  try {
+    const { code } = await run('mount', ['-o', 'loop,nouuid', image, directory], {
+      timeout: CHECK_TIMEOUT_MS,
+    });
+    if (code === 0) await tool('umount', [directory]);
+  } finally {
+    rmdirSync(directory);
   }
 }
