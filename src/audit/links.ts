@@ -55,7 +55,8 @@ function judge(root: Root, alternative: Alternative, drafts: Draft[]): void {
     if (file === '' || inner.kind !== 'link') return;
     judgeLink(`${ALTERNATIVES}/${slave.name}`, inner, [file], `the alternative ${slave.name}`, drafts);
     const link = readLink(root, slave.link);
-    if (link.kind === 'link') {
+    const isWanted = link.kind === 'missing' && readLink(root, file).kind !== 'missing';
+    if (link.kind === 'link' || isWanted) {
       judgeLink(slave.link, link, [`${ALTERNATIVES}/${slave.name}`], `the alternative ${slave.name}`, drafts);
     }
   });
@@ -73,6 +74,7 @@ function judgeLink(path: Bytes, link: Link, allowed: readonly Bytes[], what: str
         message: `the link for ${what} is missing`,
         likelyOutage: true,
         reason: 'update-alternatives does not sync the links that it makes',
+        ...(allowed.length === 1 && allowed[0] !== '' ? { expected: allowed[0] } : {}),
       });
       return;
     case 'other':

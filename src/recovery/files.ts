@@ -112,7 +112,9 @@ export async function solveFiles(
       }
     }
     const copy = fromStore(sources, pkg, file, known, DAMAGED_CONFFILE.has(finding.code));
+    const link = linkOfAlternative(finding);
     if (copy !== undefined) solutions.set(finding, copy);
+    else if (link !== undefined) solutions.set(finding, link);
     else if (pkg === undefined)
       solutions.set(finding, { kind: 'none', package: undefined, reason: 'no package is known to own it' });
     else fromArchive.set(pkg, [...(fromArchive.get(pkg) ?? []), finding]);
@@ -121,6 +123,15 @@ export async function solveFiles(
     for (const [finding, solution] of await solveByArchive(sources, pkg, wanted))
       solutions.set(finding, solution);
   return solutions;
+}
+
+/** The only links that dpkg's database knows the targets of (audit/links.ts). */
+function linkOfAlternative({ code, knownBy, path, expected }: Finding): Solution | undefined {
+  if (code !== 'file-missing' || knownBy !== 'alternatives') return undefined;
+  if (path === undefined || expected === undefined) return undefined;
+  const attributes = { mode: 0o777, uid: 0, gid: 0 };
+  const source = 'the alternatives database';
+  return { kind: 'link', path: textToPath(path), target: textToPath(expected), attributes, source };
 }
 
 /** A file of a package: a diversion puts it at another place than its manifest, its archive and overrides call it by. */

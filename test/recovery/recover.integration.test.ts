@@ -280,6 +280,22 @@ rootDescribe('a recovery', () => {
     },
   );
 
+  rootTest('makes the links of alternatives again, slaves too', async () => {
+    const workload = workloadNamed('upgrade');
+    const overlay = lab.overlay(workload);
+    const { directory } = overlay;
+    const base = lab.base(workload);
+    try {
+      for (const link of ['usr/bin/lab-pager', 'usr/share/lab-pager.txt', 'usr/bin/awk', 'usr/bin/nawk'])
+        rmSync(join(directory, link));
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+      expect(compareImages(base, await readImage(directory, base)).differences).toEqual([]);
+    } finally {
+      overlay.remove();
+    }
+  });
+
   rootTest('moves a link aside that leads nowhere and stands where a script wants a file', async () => {
     const { workload, overlay, directory, base } = await cut('postinst-begun');
     try {
