@@ -194,6 +194,11 @@ INTERRUPTIONS.forEach(({ what, stop, findings }, index) => {
 /** What is left of the codes outside dpkg's database: all at once, in one root. */
 const OTHERS: readonly Damage[] = [
   {
+    what: 'the link of a slave of an alternative is missing',
+    make: (root) => rmSync(at(root, 'usr/bin/nawk')),
+    findings: ['error outage file-missing - /usr/bin/nawk'],
+  },
+  {
     what: 'triggers were left for later',
     make: (root) => {
       install(root, {
@@ -475,6 +480,19 @@ const ALONE: readonly Damage[] = [
     what: 'an empty entry of the alternatives',
     make: (root) => cut(root, `${ADMIN}/alternatives/awk`, 0),
     findings: [`error outage database-alternatives-damaged - /${ADMIN}/alternatives/awk`],
+  },
+  {
+    what: 'a file where dpkg unpacks control files',
+    make: (root) => writeFileSync(at(root, `${ADMIN}/tmp.ci`), 'of another directory\n'),
+    findings: [`warning outage database-leftover - /${ADMIN}/tmp.ci`],
+  },
+  {
+    what: 'a directory where dpkg keeps the old status',
+    make: (root) => {
+      rmSync(at(root, `${ADMIN}/status-old`), { force: true });
+      mkdirSync(at(root, `${ADMIN}/status-old`));
+    },
+    findings: [`error outage database-leftover - /${ADMIN}/status-old`],
   },
   {
     what: 'a list of a package that no record tells of',
