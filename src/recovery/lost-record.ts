@@ -6,6 +6,7 @@ import { lstatSync } from 'node:fs';
 import { type Database, DEFAULT_ADMINDIR, readManifest } from '../dpkg/database.ts';
 import { displayName, type Package } from '../dpkg/package.ts';
 import { changedRecords } from '../dpkg/selection.ts';
+import type { FindingCode } from '../model/codes.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import type { Transaction } from '../model/transaction.ts';
@@ -174,6 +175,7 @@ export function unsureOf(
     ...(isRebuilt ? packagesOf(transaction) : []),
     ...(isRebuilt ? untold(database, transaction, mended.reinstalled) : []),
     ...otherRecords(store, database, transaction, mended),
+    ...lostControlFiles(database, 'transaction-interrupted'),
     ...unverified(root, store, database, transaction, mended),
   ];
 }
@@ -309,17 +311,24 @@ export function strangeSinceRepair(
   if (snapshot !== undefined)
     for (const path of unknownTo(root, store, snapshot, unowned))
       named.set(path, `it is older than snapshot ${snapshot.id}, which does not know it`);
-  if (database.packages.some((pkg) => lacksControlFiles(database, pkg)))
-    named.set(
-      `${database.admindir.inside}/info`,
-      'control files of packages are missing, and which others were there nobody can tell',
-    );
-  return [...named].map(([path, reason]) => ({
-    finding: 'filesystem-lost-found',
+  const strange = [...named].map(([path, reason]) => ({
+    finding: 'filesystem-lost-found' as const,
     path: pathToText(path),
     harmless: false,
     reason: `${reason}: a repair of the filesystem may be why`,
   }));
+  return [...strange, ...lostControlFiles(database, 'filesystem-lost-found')];
+}
+
+/**
+ * dpkg's info directory, where packages have lost their list or their checksums: dpkg(1), --audit, asks for both, and for
+ * nothing else that may have been there.
+ */
+function lostControlFiles(database: Database, finding: FindingCode): LeftAlone[] {
+  if (!database.packages.some((pkg) => lacksControlFiles(database, pkg))) return [];
+  const path = pathToText(`${database.admindir.inside}/info`);
+  const reason = 'control files of packages are missing, and which others were there nobody can tell';
+  return [{ finding, path, harmless: false, reason }];
 }
 
 /** Of some tracked paths those that a snapshot would know if they had stood there. */

@@ -343,7 +343,7 @@ class Recoverer {
   async #takenByRepair(after: AuditResult): Promise<LeftAlone[]> {
     const { root, store } = this.#options;
     const taken = [
-      ...takenByRepair(store, await trackedDamage(root, store, true)),
+      ...takenByRepair(await trackedDamage(root, store, true)),
       ...strangeSinceRepair(root, store, after.database, this.#redone.values(), await this.#unowned(after)),
     ];
     if (interruptedTransactions(store).length > 0) return taken;

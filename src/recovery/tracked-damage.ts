@@ -11,7 +11,6 @@ import { Contents } from '../snapshot/contents.ts';
 import { Entries, type Entry, Flag, Origin } from '../snapshot/entries.ts';
 import { newestSealed } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
-import { listTransactions } from '../snapshot/transaction/record.ts';
 import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
 import { readRegularFile } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
@@ -111,12 +110,9 @@ export async function trackedDamage(root: Root, store: Store, repaired: boolean)
   return found;
 }
 
-/** By name, where a repair of the filesystem may be what took it. */
-export function takenByRepair(store: Store, damaged: readonly TrackedDamage[]): LeftAlone[] {
-  // What an installation was doing may have taken it away.
-  const isQuiet = listTransactions(store, 'interrupted').length === 0;
-  const taken = damaged.filter(({ damage }) => isQuiet || damage !== GONE);
-  return taken.map(({ entry, snapshot, damage }) => ({
+/** By name, where a repair of the filesystem may be what took it; or an installation, which nobody tells from that. */
+export function takenByRepair(damaged: readonly TrackedDamage[]): LeftAlone[] {
+  return damaged.map(({ entry, snapshot, damage }) => ({
     finding: 'filesystem-lost-found',
     path: pathToText(entry.path),
     harmless: false,
