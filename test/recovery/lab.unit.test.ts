@@ -234,7 +234,7 @@ describe('a verdict', () => {
 
   it('finds a file that nobody knows in lost+found, when that is named', () => {
     const entry = (hash: string) => ({ type: 'file', hash }) as Entry;
-    const base = { ...after, entries: new Map([['/srv/own', entry('aa')]]) };
+    const base = { ...after, entries: new Map([['/var/lib/own', entry('aa')]]) };
     const found = { ...after, entries: new Map([['/lost+found/#12', entry('aa')]]) };
     const left = {
       finding: 'filesystem-lost-found',
@@ -246,8 +246,8 @@ describe('a verdict', () => {
       debmendVerdict(
         judged({
           code: 1,
-          differences: ['/srv/own: missing, a file of 9 bytes', '/lost+found/#12: should not be there'],
-          fromBefore: ['/srv/own: missing, a file of 9 bytes', '/a: missing', '/b: missing'],
+          differences: ['/var/lib/own: missing, a file of 9 bytes', '/lost+found/#12: should not be there'],
+          fromBefore: ['/var/lib/own: missing, a file of 9 bytes', '/a: missing', '/b: missing'],
           base,
           stdout: report([], unmended),
         }),
@@ -256,6 +256,30 @@ describe('a verdict', () => {
     expect(of([left], found)).toBe('named');
     expect(of([left], after)).toBe('unnamed');
     expect(of([], found)).toBe('unnamed');
+  });
+
+  it('lets what people keep for themselves be lost to a repair that is named, and nothing of a package', () => {
+    const base = { ...after, entries: new Map([['/srv/own', { type: 'file', hash: 'aa' } as Entry]]) };
+    const owned = new Map([['/var/lib/dpkg/info/site.list', '/.\n/srv\n/srv/own\n']]);
+    const left = {
+      finding: 'filesystem-lost-found',
+      path: '/lost+found',
+      reason: 'unknown',
+      harmless: false,
+    };
+    const of = (unmended: object[], was: RootImage) =>
+      debmendVerdict(
+        judged({
+          code: 1,
+          differences: ['/srv/own: missing, a file of 9 bytes'],
+          base: was,
+          stdout: report([], unmended),
+        }),
+        after,
+      ).verdict;
+    expect(of([left], base)).toBe('named');
+    expect(of([], base)).toBe('unnamed');
+    expect(of([left], { ...base, texts: owned })).toBe('unnamed');
   });
 
   it('asks of the playbook nothing but the end', () => {

@@ -27,7 +27,7 @@ export const LENIENCIES: readonly Leniency[] = [
     reason: "debmend's own store and quarantine",
   },
   {
-    paths: /^\/usr\/lib\/debmend\/./,
+    paths: /^\/usr\/lib\/debmend\/.|^\/usr\/bin\/debmend$/,
     how: 'anything',
     reason: "the lab copies debmend there file by file; whoever installs it has a package's manifest for it",
   },

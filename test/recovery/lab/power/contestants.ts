@@ -1,5 +1,7 @@
 /** Who mends the same crash: debmend, the standard playbook, and debmend whose own power is cut. */
 import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OWN_FILES_DAMAGED } from '../../../../src/cli/failure.ts';
@@ -64,17 +66,27 @@ export async function attempt(
 
 /** Whether it ran at all. What it reports itself, a failure among it, is its own; but for its own files. */
 function hasReported({ stdout, stderr }: Ended): boolean {
-  return stdout.startsWith('{') || (/^debmend: /m.test(stderr) && !stderr.includes(OWN_FILES_DAMAGED));
+  // The launcher's word for a Node.js that is gone.
+  const isGone = stderr.includes(OWN_FILES_DAMAGED) || stderr.includes('debmend: no Node.js ');
+  return stdout.startsWith('{') || (/^debmend: /m.test(stderr) && !isGone);
 }
+
+/** Its kernel has another boot id than the one on which the power went. */
+const ON_ANOTHER_MACHINE = 'set -e; mount --bind "$1" /proc/sys/kernel/random/boot_id; shift; exec "$@"';
 
 const BIN = join(import.meta.dirname, '../../../../bin/debmend');
 const RESCUE_TIMEOUT_MS = 10 * 60 * 1000;
 
 async function rescue(directory: string): Promise<Ended> {
   const command = [BIN, 'recover', '--root', directory, '--apply', '--json'];
-  const { stdout, failure, ...ended } = await run('unshare', ['--net', '--', ...command], {
+  const scratch = mkdtempSync(join(tmpdir(), 'debmend-rescue-'));
+  const boot = join(scratch, 'boot_id');
+  writeFileSync(boot, `${randomUUID()}\n`);
+  const script = ['sh', '-c', ON_ANOTHER_MACHINE, 'sh', boot, ...command];
+  const { stdout, failure, ...ended } = await run('unshare', ['--net', '--mount', '--', ...script], {
     timeout: RESCUE_TIMEOUT_MS,
   });
+  rmSync(scratch, { recursive: true });
   if (failure !== undefined) throw new Error(`${command.join(' ')}: ${failure}`);
   return { ...ended, stdout: stdout.toString('utf8') };
 }

@@ -104,18 +104,28 @@ function subjectOf(difference: string): string {
 }
 
 const LOST_FOUND = '/lost+found';
+const LOST_FOUND_CODE = 'filesystem-lost-found';
 
-/** Whether a file that is missing lies, whole, in lost+found, and lost+found is named: of no package's nobody knows more. */
+/** What people keep for themselves (hier(7)): no snapshot knows what was there. */
+const OF_PEOPLE = /^\/(?:home|media|mnt|opt|root|srv|usr\/local)\/./;
+
+/**
+ * Whether lost+found is named, and of a file that is missing nobody knows more: it lies there, whole, or was somebody's
+ * own.
+ */
 function liesInLostFound(
   difference: string,
   { findings, recovery }: Report,
   after: RootImage,
   base: RootImage,
 ): boolean {
-  const path = /^(.+?): missing, a file of /.exec(difference)?.[1] ?? '';
+  const path = /^(.+?): missing, an? /.exec(difference)?.[1] ?? '';
   const was = base.entries.get(path);
-  const said = [...findings, ...(recovery?.unmended ?? [])].some((one) => one.path === LOST_FOUND);
-  if (was === undefined || !said) return false;
+  const said = [...findings, ...(recovery?.unmended ?? [])];
+  if (was === undefined) return false;
+  const isRepaired = said.some((one) => ('finding' in one ? one.finding : one.code) === LOST_FOUND_CODE);
+  if (isRepaired && OF_PEOPLE.test(path) && !isOwned(base, path)) return true;
+  if (was.type !== 'file' || !said.some((one) => one.path === LOST_FOUND)) return false;
   return [...after.entries].some(
     ([at, { type, hash }]) => at.startsWith(`${LOST_FOUND}/`) && type === 'file' && hash === was.hash,
   );
@@ -140,6 +150,12 @@ function isNamed(difference: string, { findings, recovery }: Report, after: Root
   const info = /^\/var\/lib\/dpkg\/info\/([^:/]+?)(?::[^:/]+)?\.[a-z0-9]+$/.exec(path)?.[1];
   return packages.some(
     (owner) => owner === record || owner === info || ownsFile(after, owner, name.replace(/^\/usr/, '')),
+  );
+}
+
+function isOwned({ texts }: RootImage, path: string): boolean {
+  return [...texts].some(
+    ([file, text]) => /^\/var\/lib\/dpkg\/info\/[^/]+\.list$/.test(file) && text.split('\n').includes(path),
   );
 }
 
