@@ -347,6 +347,24 @@ function lacksControlFiles({ info }: Database, pkg: Package): boolean {
   return !kinds.has('list') || !kinds.has('md5sums');
 }
 
+/** dpkg's control files that a snapshot knows, of packages of which dpkg says the same as then, and that are gone. */
+export function goneControlFiles(store: Store, { admindir, info, packages }: Database): LeftAlone[] {
+  const snapshot = newestSealed(store);
+  const then = recordsAt(store, admindir.inside, snapshot?.id);
+  if (snapshot === undefined || then === undefined) return [];
+  const changed = changedRecords(then, recordsNow(admindir));
+  const stems = new Set(packages.filter(({ name }) => !changed.has(name)).map((pkg) => info.stemOf(pkg)));
+  const directory = `${admindir.inside}/info`;
+  return [...new Entries(store).at(snapshot.id, directory)].flatMap(({ path }): LeftAlone[] => {
+    const file = path.slice(directory.length + 1);
+    const dot = file.lastIndexOf('.');
+    const stem = file.slice(0, Math.max(0, dot));
+    if (!stems.has(stem) || info.kindsOf(stem).has(file.slice(dot + 1))) return [];
+    const reason = `it stands in snapshot ${snapshot.id}, its package has not changed since, and it is gone`;
+    return [{ finding: 'database-unreadable', path: pathToText(path), harmless: false, reason }];
+  });
+}
+
 /** What else it may have brought, or left half-written; or what stands where nothing stood, however old it looks. */
 function unverified(
   root: Root,

@@ -33,6 +33,7 @@ import { forgottenPackages } from './forgotten.ts';
 import { gather } from './gather.ts';
 import { Installer } from './install.ts';
 import {
+  goneControlFiles,
   leftBehind,
   notEnded,
   putBackOnly,
@@ -40,6 +41,7 @@ import {
   unknownInstallation,
   unsureOf,
 } from './lost-record.ts';
+import { mendMountPoints } from './mount-points.ts';
 import { ownersBeside } from './owners.ts';
 import { type Deed, left, type Planned, type PlannedStep, placeOf, planRecovery } from './plan.ts';
 import { Programs } from './programs/runner.ts';
@@ -95,17 +97,27 @@ export async function recover(options: RecoverOptions): Promise<RecoverResult> {
   const admindir = openAdmindir(options.root, DEFAULT_ADMINDIR);
   const locks = await holdLocks(admindir.host, options.lockWait);
   let programs: Programs | undefined;
+  let run: Run | undefined;
   try {
     settleEarlierRuns(options);
+    const begin = (): Run => {
+      run = beginRun(options);
+      return run;
+    };
+    const actions = policy === 'repair' ? mendMountPoints(options.root, begin) : [];
     programs = await Programs.open(options.root, {
       locks,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
-    return await new Recoverer(options, policy, programs).run();
+    return await new Recoverer(options, policy, programs, { run, actions }).run();
   } finally {
     await programs?.close();
     locks.release();
   }
+}
+
+function beginRun({ root, store, config, command }: RecoverOptions): Run {
+  return Run.begin(store, root, { command: [...command], policy: config.recovery });
 }
 
 /** What would be done; changes nothing. */
@@ -158,10 +170,18 @@ class Recoverer {
   readonly #begun = Date.now();
   #run: Run | undefined;
 
-  constructor(options: RecoverOptions, policy: Recovery['policy'], programs: Programs) {
+  /** @param begun what was done before its programs could be run */
+  constructor(
+    options: RecoverOptions,
+    policy: Recovery['policy'],
+    programs: Programs,
+    begun: { readonly run: Run | undefined; readonly actions: readonly ActionRecord[] },
+  ) {
     this.#options = options;
     this.#policy = policy;
     this.#programs = programs;
+    this.#run = begun.run;
+    this.#actions.push(...begun.actions);
   }
 
   async run(): Promise<RecoverResult> {
@@ -188,6 +208,8 @@ class Recoverer {
       // A seal's own snapshot knows only what is known now.
       this.#unsure.push(...this.#forgotten(after));
       if (wasRepaired(before)) this.#unsure.push(...(await this.#takenByRepair(after)));
+      if (wasRepaired(before) || this.#run !== undefined)
+        this.#unsure.push(...goneControlFiles(this.#options.store, after.database));
       const sealed = await this.#seal(after);
       if (sealed) after = await look(this.#options);
       this.#unsure.push(...(await this.#open(after)));
@@ -219,8 +241,8 @@ class Recoverer {
   }
 
   async #carryOut(todo: readonly PlannedStep[]): Promise<void> {
-    const { root, store, config, command, say } = this.#options;
-    this.#run ??= Run.begin(store, root, { command: [...command], policy: config.recovery });
+    const { root, store, config, say } = this.#options;
+    this.#run ??= beginRun(this.#options);
     const installer = new Installer(this.#run, this.#programs);
     const together = await this.#reinstallTogether(todo, this.#run, installer);
     for (const planned of todo.filter((one) => !together.has(one))) {

@@ -228,6 +228,20 @@ rootDescribe('of what was lost', () => {
     }),
   );
 
+  rootTest('I11: control files of packages that nobody touched: they are named', () =>
+    inOverlay(upgrade, async (directory, cut) => {
+      await cut(AMID_STATE);
+      const gone = ['sed.md5sums', 'dash.postrm', 'dpkg.postrm'];
+      for (const name of gone) rmSync(join(directory, 'var/lib/dpkg/info', name));
+      const { code, recovery, said } = await recovered(directory, upgrade);
+      expect(code, said).toBe(1);
+      expect(recovery).toMatchObject({ outcome: 'incomplete', transaction: { end: 'finished' } });
+      expect(recovery.unmended.map(({ path }) => path)).toEqual(
+        gone.map((name) => `/var/lib/dpkg/info/${name}`).sort(),
+      );
+    }),
+  );
+
   /** At its last call there is nothing left to do, and nothing is sealed. */
   const atItsEnd = async (workload: typeof upgrade) =>
     (await lab.points(workload)).filter((point) => point.class === 'fsync').at(-1) ?? AMID_STATE;

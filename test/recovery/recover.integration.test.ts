@@ -10,6 +10,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -107,6 +108,26 @@ rootDescribe('a recovery', () => {
       await promisify(execFile)(BIN, ['recover', '--apply', '--json', '--root', directory], {
         maxBuffer: 64 * 1024 * 1024,
       });
+      expect(compareImages(expected, await readImage(directory, base)).differences).toEqual([]);
+    } finally {
+      overlay.remove();
+    }
+  });
+
+  rootTest('mends one from there of which a repair took the mount points', async () => {
+    const { workload, overlay, directory, base } = await cut('postinst-amid-state');
+    try {
+      const { expected } = await lab.uninterrupted(workload);
+      for (const name of ['proc', 'sys', 'run']) {
+        for (const child of readdirSync(join(directory, name)))
+          rmSync(join(directory, name, child), { recursive: true });
+        rmdirSync(join(directory, name));
+      }
+      const command = ['recover', '--apply', '--json', '--root', directory];
+      const { stdout } = await promisify(execFile)(BIN, command, { maxBuffer: 64 * 1024 * 1024 });
+      const { recovery, actions } = reportSchema.parse(JSON.parse(stdout));
+      expect(recovery).toMatchObject({ outcome: 'mended', transaction: { end: 'finished' } });
+      expect(actions?.slice(0, 3).map(({ path }) => path)).toEqual(['/proc', '/sys', '/run']);
       expect(compareImages(expected, await readImage(directory, base)).differences).toEqual([]);
     } finally {
       overlay.remove();
