@@ -15,6 +15,7 @@ import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
 import { readRegularFile } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
 import { looksDamaged, lostForm } from './content.ts';
+import { EXTENDED_STATES } from './redo/database.ts';
 
 /** Larger tracked files are not read here, in bytes: their own checks look at them (an initramfs). */
 export const TRACKED_READ_LIMIT = 16 * 1024 * 1024;
@@ -120,11 +121,11 @@ export function takenByRepair(damaged: readonly TrackedDamage[]): LeftAlone[] {
   }));
 }
 
-/** Nobody takes them away, and nothing works without them. */
+/** Their own programs only ever put a new one in their place, and nobody else takes them away. */
 const isAlwaysThere = ({ path }: Entry): boolean =>
-  ['/etc/passwd', '/etc/group', '/etc/shadow', '/etc/gshadow'].includes(path);
+  ['/etc/passwd', '/etc/group', '/etc/shadow', '/etc/gshadow', EXTENDED_STATES].includes(path);
 
-const NEVER_GONE = 'gone, and no system is without it';
+const NEVER_GONE = 'gone, and nothing takes it away';
 const OTHER_CONTENT = 'other content, and nobody touched it';
 
 /** It may as well have been taken away on purpose, and is not put back. */

@@ -35,6 +35,8 @@ async function damageAfter(
   for (const name of ['text', 'emptied', 'blank', 'linked', 'removed'])
     writeFileSync(tiny.at(`/etc/own/${name}`), name === 'blank' ? '' : `${name}, as it was\n`);
   writeFileSync(tiny.at('/etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
+  mkdirSync(tiny.at('/var/lib/apt'), { recursive: true });
+  writeFileSync(tiny.at('/var/lib/apt/extended_states'), 'Package: hello\nAuto-Installed: 1\n\n');
   utimesSync(tiny.at('/etc/own/text'), 1_700_000_000, 1_700_000_000);
   const store = await openStore(root);
   try {
@@ -90,10 +92,12 @@ it('takes only for damage what nobody does, where no repair took anything', asyn
   expect(await damageAfter(change, false)).toEqual([]);
 });
 
-it('takes the files of accounts for damaged when they are gone, whoever took them', async () => {
-  const lose = (at: (path: string) => string): void => rmSync(at('/etc/passwd'));
-  for (const repaired of [true, false])
-    expect(await damageAfter(lose, repaired)).toEqual([['/etc/passwd', 'gone, and no system is without it']]);
+it('takes accounts and the marks of apt for damaged when they are gone, whoever took them', async () => {
+  for (const path of ['/etc/passwd', '/var/lib/apt/extended_states']) {
+    const lose = (at: (path: string) => string): void => rmSync(at(path));
+    for (const repaired of [true, false])
+      expect(await damageAfter(lose, repaired)).toEqual([[path, 'gone, and nothing takes it away']]);
+  }
 });
 
 it('I3: takes other content for an edit, whatever its time of change says', async () => {
