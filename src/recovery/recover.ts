@@ -24,7 +24,7 @@ import { listTransactions } from '../snapshot/transaction/record.ts';
 import { sealTransaction } from '../snapshot/transaction/seal.ts';
 import { type Bytes, bytesFromText } from '../system/bytes.ts';
 import { DebmendError, messageOf } from '../system/errors.ts';
-import { holdLocks } from '../system/hold-locks.ts';
+import { type HeldLocks, holdLocks } from '../system/hold-locks.ts';
 import type { Root } from '../system/root.ts';
 import { type ActionRecord, Run, settleRun, unfinishedRuns } from './actions.ts';
 import { type Asked, askForDueChecks } from './checks.ts';
@@ -32,6 +32,7 @@ import { carryOut } from './deeds.ts';
 import { forgottenPackages } from './forgotten.ts';
 import { gather } from './gather.ts';
 import { Installer } from './install.ts';
+import { hasLostDatabase, isDatabaseGone, returnDatabase } from './lost-database.ts';
 import {
   goneControlFiles,
   leftBehind,
@@ -94,25 +95,39 @@ export async function recover(options: RecoverOptions): Promise<RecoverResult> {
   const { config, mode } = options;
   const policy = mode === 'service' ? config.recovery.policy : 'repair';
   if (mode === 'dry-run' || policy === 'report') return await only(options, policy);
-  const admindir = openAdmindir(options.root, DEFAULT_ADMINDIR);
-  const locks = await holdLocks(admindir.host, options.lockWait);
-  let programs: Programs | undefined;
+  const { root, store } = options;
+  /** Until it is the recoverer's. */
   let run: Run | undefined;
+  const begin = (): Run => {
+    run ??= beginRun(options);
+    return run;
+  };
+  const actions: ActionRecord[] = [];
+  let locks: HeldLocks | undefined;
+  let programs: Programs | undefined;
   try {
-    settleEarlierRuns(options);
-    const begin = (): Run => {
-      run = beginRun(options);
-      return run;
-    };
-    const actions = policy === 'repair' ? mendMountPoints(options.root, begin) : [];
-    programs = await Programs.open(options.root, {
+    // Without it there are no locks either, and no dpkg that could run.
+    if (isDatabaseGone(root) && policy === 'repair') {
+      settleEarlierRuns(options);
+      actions.push(...(await returnDatabase(root, store, begin)));
+    }
+    locks = await holdLocks(openAdmindir(root, DEFAULT_ADMINDIR).host, options.lockWait);
+    if (run === undefined) settleEarlierRuns(options);
+    if (policy === 'repair') actions.push(...mendMountPoints(root, begin));
+    programs = await Programs.open(root, {
       locks,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
-    return await new Recoverer(options, policy, programs, { run, actions }).run();
+    const recoverer = new Recoverer(options, policy, programs, { run, actions });
+    run = undefined;
+    return await recoverer.run();
+  } catch (error) {
+    run?.note(`it stopped: ${messageOf(error)}`);
+    run?.end('failed');
+    throw error;
   } finally {
     await programs?.close();
-    locks.release();
+    locks?.release();
   }
 }
 
@@ -122,6 +137,12 @@ function beginRun({ root, store, config, command }: RecoverOptions): Run {
 
 /** What would be done; changes nothing. */
 async function only(options: RecoverOptions, policy: Recovery['policy']): Promise<RecoverResult> {
+  if (hasLostDatabase(options.root))
+    throw new DebmendError(
+      'no-dpkg-database',
+      `reading dpkg's database ${options.root.hostPath(DEFAULT_ADMINDIR)}: it lies in lost+found`,
+      "'debmend recover --apply' returns it, and mends the rest",
+    );
   const found = await look(options);
   const planned = planRecovery(
     await gather(options, found, { redone: new Map(), repaired: wasRepaired(found), offline: false }),

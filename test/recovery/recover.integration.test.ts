@@ -317,6 +317,33 @@ rootDescribe('a recovery', () => {
     }
   });
 
+  for (const [knowledge, isStoreLost] of [
+    ['and the store knows its place', false],
+    ['and nothing knows its place', true],
+  ] as const)
+    rootTest(`finds dpkg’s whole database in lost+found, ${knowledge}`, async () => {
+      const workload = workloadNamed('upgrade');
+      const overlay = lab.overlay(workload);
+      const { directory } = overlay;
+      const base = lab.base(workload);
+      const at = (path: string) => join(directory, path);
+      try {
+        mkdirSync(at('lost+found'), { mode: 0o700 });
+        renameSync(at('var/lib/dpkg'), at('lost+found/#42'));
+        if (isStoreLost) rmSync(at('var/lib/debmend'), { recursive: true });
+        const planned = await inRoot(directory, ['debmend', 'plan'], { offline: true });
+        expect(planned.code).toBe(3);
+        expect(planned.stderr).toContain('debmend recover --apply');
+        expect(readdirSync(at('lost+found'))).toEqual(['#42']);
+        const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+        expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+        expect(compareImages(base, await readImage(directory, base)).differences).toEqual([]);
+        expect(readdirSync(at('lost+found'))).toEqual([]);
+      } finally {
+        overlay.remove();
+      }
+    });
+
   rootTest('moves a link aside that leads nowhere and stands where a script wants a file', async () => {
     const { workload, overlay, directory, base } = await cut('postinst-begun');
     try {
