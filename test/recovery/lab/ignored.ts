@@ -43,6 +43,11 @@ export const LENIENCIES: readonly Leniency[] = [
       "apt's binary caches, which it makes again when it wants them; half-written ones have a name of mkstemp's",
   },
   {
+    paths: /^\/var\/lib\/apt\/extended_states\.[A-Za-z0-9]{6}$/,
+    how: 'anything',
+    reason: "apt's marks, half-written under a name of mkstemp's, which nothing ever reads",
+  },
+  {
     paths: /^\/var\/cache\/apt\/archives\/./,
     how: 'anything',
     reason: 'what apt has downloaded; how much of it is kept is no state of the system',
