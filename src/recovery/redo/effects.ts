@@ -16,7 +16,7 @@
 import { lstatSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
 import { bytesToText } from '../../model/path-text.ts';
 import { Kind } from '../../scan/work.ts';
-import type { Entry } from '../../snapshot/entries.ts';
+import { type Entry, Origin } from '../../snapshot/entries.ts';
 import { type Bytes, bytesOf, fsPath } from '../../system/bytes.ts';
 import { isAccountScratch, isOfAccounts } from '../accounts.ts';
 import { looksDamaged } from '../content.ts';
@@ -165,8 +165,9 @@ function leftovers(input: EffectsInput): Effect[] {
   return effects;
 }
 
-/** `dpkg-divert … --divert TO FROM`, in one line and without variables. */
-const DIVERT = /dpkg-divert\b[^\n;&|]*--divert[\s=]+(\/[\w./+@-]+)[^\n;&|]*?\s(\/[\w./+@-]+)\s*$/gm;
+/** `dpkg-divert … --divert TO FROM` without variables, over lines that go on. */
+const DIVERT =
+  /dpkg-divert\b(?:[^\\\n;&|]|\\\n)*?--divert(?:\s|\\\n|=)+(\/[\w./+@-]+)(?:[^\\\n;&|]|\\\n)*?[ \t](\/[\w./+@-]+)[ \t]*$/gm;
 
 /**
  * Files that a script had moved to where a diversion leads, and dpkg's table has none: a disk lost that. dpkg-divert(1)
@@ -266,10 +267,11 @@ function trackedSince(input: EffectsInput, names: Names): Effect[] {
       effects.push(aside(path, 'the program that wrote it was stopped before it put it in place'));
       continue;
     }
-    // Where a script wants a file, one that leads nowhere stops it, or has it write somewhere else. However old it looks:
-    // a disk that loses what it wrote to its inodes leaves those of other times under new names.
+    // Where a script wants a file, one that leads nowhere stops it, or has it write somewhere else. Among files that the
+    // snapshot knows, however old it looks: a disk that loses what it wrote to its inodes leaves those of other times under
+    // new names. Elsewhere it may only be that nothing was tracked then (I2).
     const isLost = stat.isSymbolicLink() && names.has(path) && !leadsSomewhere(root, path, stat);
-    if (isLost && input.crashed) {
+    if (isLost && input.crashed && (isBornSince(stat, beginningOf(before)) || isKnownPlace(before, path))) {
       effects.push(aside(path, 'it was not there before, and leads nowhere', true));
       continue;
     }
@@ -293,6 +295,16 @@ function trackedSince(input: EffectsInput, names: Names): Effect[] {
       effects.push(aside(path, 'the interrupted installation made it, and makes it once more', true));
   }
   return effects;
+}
+
+/** Whether the snapshot tracks files of the same directory, and would know this one if it had stood there. */
+function isKnownPlace(before: EffectsInput['before'], path: Bytes): boolean {
+  const directory = path.slice(0, path.lastIndexOf('/'));
+  return before
+    .below(directory)
+    .some(
+      (entry) => (entry.origin & Origin.tracked) !== 0 && !entry.path.includes('/', directory.length + 1),
+    );
 }
 
 function targetOf(host: Bytes): Bytes {
