@@ -4,9 +4,8 @@
  */
 import { lstatSync } from 'node:fs';
 import { type Database, DEFAULT_ADMINDIR, readManifest } from '../dpkg/database.ts';
-import { displayName, type Package } from '../dpkg/package.ts';
+import { displayName } from '../dpkg/package.ts';
 import { changedRecords } from '../dpkg/selection.ts';
-import type { FindingCode } from '../model/codes.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import type { Transaction } from '../model/transaction.ts';
@@ -17,6 +16,7 @@ import { recordsAt, recordsNow } from '../snapshot/transaction/outcome.ts';
 import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
 import { readRegularFile } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
+import { lostControlFiles } from './control-files.ts';
 import { ownersBeside } from './owners.ts';
 import { EXTENDED_STATES } from './redo/database.ts';
 import { bringsFiles, isReached, type RedoPackage } from './redo/decide.ts';
@@ -72,19 +72,13 @@ export function leftBehind(
   root: Root,
   { transaction, before, decision, archives }: Redo,
   database: Database,
-  { unowned, begun }: Pick<Mended, 'unowned' | 'begun'>,
+  { unowned, isOwned, changed }: Tree,
 ): LeftAlone[] {
   const { packages, admindir, info } = database;
   if (!decision.crashed || before.records(admindir.inside) === undefined) return [];
-  root.forget();
-  const since = Date.parse(transaction.startedAt);
   const named = new Map<Bytes, string>(
-    unverifiedSince(root, database, { since, until: begun }).map((path) => [
-      path,
-      `it changed since ${transaction.id} began, and no manifest vouches for it`,
-    ]),
+    changed.map((path) => [path, `it changed since ${transaction.id} began, and no manifest vouches for it`]),
   );
-  const isOwned = ownersBeside(root, database, new Set());
   const scriptsOf = (pkg: RedoPackage): readonly Bytes[] => {
     const name = bytesFromText(pkg.record.name);
     // Without the archive those that dpkg has unpacked tell.
@@ -111,7 +105,7 @@ export function leftBehind(
     if (before.find(path) === undefined)
       named.set(path, `it was not there before ${transaction.id}, and no package has it`);
   const names = new Set(decision.packages.map(({ record }) => bytesFromText(record.name)));
-  for (const path of strangersIn(root, database, names))
+  for (const path of strangersIn(root, database, names, isOwned))
     named.set(path, `it lies in a directory of the packages of ${transaction.id}, and no package has it`);
   return [...named].map(([path, reason]) => ({
     finding: 'transaction-interrupted',
@@ -122,9 +116,13 @@ export function leftBehind(
 }
 
 /** Directories that everybody's packages have, and what they hold is theirs only. */
-function strangersIn(root: Root, database: Database, names: ReadonlySet<Bytes>): Bytes[] {
+export function strangersIn(
+  root: Root,
+  database: Database,
+  names: ReadonlySet<Bytes>,
+  isOwned: (path: Bytes) => boolean,
+): Bytes[] {
   const isOthers = ownersBeside(root, database, names);
-  const isOwned = ownersBeside(root, database, new Set());
   const diverted = new Set(database.diversions.map(({ to }) => to));
   return database.packages
     .filter(({ name }) => names.has(name))
@@ -139,7 +137,7 @@ function strangersIn(root: Root, database: Database, names: ReadonlySet<Bytes>):
     });
 }
 
-function isThere(root: Root, path: Bytes): boolean {
+export function isThere(root: Root, path: Bytes): boolean {
   const found = root.resolve(path);
   return found.kind === 'found' && isThereAt(found.host);
 }
@@ -149,6 +147,16 @@ const isDirectory = (host: Bytes): boolean =>
 
 /** `update-alternatives --install LINK NAME`, over lines that go on. */
 const REGISTRATION = /update-alternatives(?:[^\n]|\\\n)*?--install(?:\s|\\\n)+\/\S+(?:\s|\\\n)+([\w.+-]+)/g;
+
+/** What is known of the files of a root. */
+export interface Tree {
+  /** What is tracked, and no package's, now. */
+  readonly unowned: readonly Bytes[];
+  /** Whether a package owns a path by the present lists. */
+  readonly isOwned: (path: Bytes) => boolean;
+  /** What changed since the installation began, and no manifest vouches for; none where that is named already. */
+  readonly changed: readonly Bytes[];
+}
 
 export interface Mended {
   /** Packages that the recovery unpacked once more, as dpkg prints them. */
@@ -215,7 +223,7 @@ function untold(
 }
 
 /** Packages of which dpkg says something else than in a snapshot, beside those that were installed once more since. */
-function changedSince(
+export function changedSince(
   store: Store,
   admindir: Database['admindir'],
   snapshot: Snapshot | undefined,
@@ -243,126 +251,6 @@ function otherRecords(
     harmless: false,
     reason: `dpkg says something else of it than in snapshot ${snapshot?.id}; whether the installation ${id}, of which the disk lost what was known, was to change that, and whether it is whole, nothing tells`,
   }));
-}
-
-/**
- * Where a repair of the filesystem took even the record of an installation: dpkg says something else than the newest
- * sealed snapshot, or nothing of packages whose control files are there, and no transaction tells why. Without the hooks
- * that is nothing strange; after such a repair it is.
- */
-export function unknownInstallation(
-  root: Root,
-  store: Store,
-  database: Database,
-  { reinstalled, begun }: Pick<Mended, 'reinstalled' | 'begun'>,
-): LeftAlone[] {
-  const snapshot = newestSealed(store);
-  const names = changedSince(store, database.admindir, snapshot, { reinstalled: new Set(), redo: undefined });
-  const isOrphaned = database.problems.some(({ code }) => code === 'database-orphan');
-  if (snapshot === undefined || (names.length === 0 && !isOrphaned)) return [];
-  const since = Date.parse(snapshot.takenAt);
-  const unsure = { finding: 'filesystem-lost-found', harmless: false } as const;
-  const whole = new Set([...reinstalled].map((display) => display.replace(/:.*/, '')));
-  root.forget();
-  return [
-    ...names
-      .filter((name) => !whole.has(name))
-      .map((name) => ({
-        ...unsure,
-        package: name,
-        reason: `dpkg says something else of it than in snapshot ${snapshot.id}, and a repair of the filesystem may have taken the record of why`,
-      })),
-    ...unverifiedSince(root, database, { since, until: begun }).map((path) => ({
-      ...unsure,
-      path: pathToText(path),
-      reason: `it changed since snapshot ${snapshot.id}, an installation that nobody knows of may have been at work, and nothing tells what it should be: look whether it is whole`,
-    })),
-  ];
-}
-
-/**
- * What a repair of the filesystem may have left of installations that were brought to their end: names of files that came
- * and went meanwhile, with whatever stands under them by now.
- *
- * @param unowned what is tracked, and no package's, now
- */
-export function strangeSinceRepair(
-  root: Root,
-  store: Store,
-  database: Database,
-  redone: Iterable<Redo>,
-  unowned: readonly Bytes[],
-): LeftAlone[] {
-  const named = new Map<Bytes, string>();
-  const isOwned = ownersBeside(root, database, new Set());
-  root.forget();
-  for (const { transaction, before, decision } of redone) {
-    const names = new Set(decision.packages.map(({ record }) => bytesFromText(record.name)));
-    for (const path of strangersIn(root, database, names))
-      named.set(path, `it lies in a directory of the packages of ${transaction.id}, and no package has it`);
-    const then = decision.packages.flatMap(({ record, run }) =>
-      before.listedPaths(`${database.admindir.inside}/info`, bytesFromText(record.name), run),
-    );
-    for (const path of then)
-      if (path.startsWith('/usr/') && !isOwned(path) && isThere(root, path))
-        named.set(path, `packages of ${transaction.id} had it before, and no package has it now`);
-  }
-  const snapshot = newestSealed(store);
-  if (snapshot !== undefined)
-    for (const path of unknownTo(root, store, snapshot, unowned))
-      named.set(path, `it is older than snapshot ${snapshot.id}, which does not know it`);
-  const strange = [...named].map(([path, reason]) => ({
-    finding: 'filesystem-lost-found' as const,
-    path: pathToText(path),
-    harmless: false,
-    reason: `${reason}: a repair of the filesystem may be why`,
-  }));
-  return [...strange, ...lostControlFiles(database, 'filesystem-lost-found')];
-}
-
-/**
- * dpkg's info directory, where packages have lost their list or their checksums: dpkg(1), --audit, asks for both, and for
- * nothing else that may have been there.
- */
-function lostControlFiles(database: Database, finding: FindingCode): LeftAlone[] {
-  if (!database.packages.some((pkg) => lacksControlFiles(database, pkg))) return [];
-  const path = pathToText(`${database.admindir.inside}/info`);
-  const reason = 'control files of packages are missing, and which others were there nobody can tell';
-  return [{ finding, path, harmless: false, reason }];
-}
-
-/** Of some tracked paths those that a snapshot would know if they had stood there. */
-function unknownTo(root: Root, store: Store, { id, takenAt }: Snapshot, tracked: readonly Bytes[]): Bytes[] {
-  const entries = new Entries(store);
-  return tracked.filter((path) => {
-    const stat = lstatSync(fsPath(root.hostPath(path)), { throwIfNoEntry: false });
-    const isOlder = stat !== undefined && stat.ctimeMs < Date.parse(takenAt);
-    return isOlder && entries.findAt(id, path) === undefined;
-  });
-}
-
-function lacksControlFiles({ info }: Database, pkg: Package): boolean {
-  if (pkg.state === 'not-installed' || pkg.state === 'config-files') return false;
-  const kinds = info.kindsOf(info.stemOf(pkg));
-  return !kinds.has('list') || !kinds.has('md5sums');
-}
-
-/** dpkg's control files that a snapshot knows, of packages of which dpkg says the same as then, and that are gone. */
-export function goneControlFiles(store: Store, { admindir, info, packages }: Database): LeftAlone[] {
-  const snapshot = newestSealed(store);
-  const then = recordsAt(store, admindir.inside, snapshot?.id);
-  if (snapshot === undefined || then === undefined) return [];
-  const changed = changedRecords(then, recordsNow(admindir));
-  const stems = new Set(packages.filter(({ name }) => !changed.has(name)).map((pkg) => info.stemOf(pkg)));
-  const directory = `${admindir.inside}/info`;
-  return [...new Entries(store).at(snapshot.id, directory)].flatMap(({ path }): LeftAlone[] => {
-    const file = path.slice(directory.length + 1);
-    const dot = file.lastIndexOf('.');
-    const stem = file.slice(0, Math.max(0, dot));
-    if (!stems.has(stem) || info.kindsOf(stem).has(file.slice(dot + 1))) return [];
-    const reason = `it stands in snapshot ${snapshot.id}, its package has not changed since, and it is gone`;
-    return [{ finding: 'database-unreadable', path: pathToText(path), harmless: false, reason }];
-  });
 }
 
 /** What else it may have brought, or left half-written; or what stands where nothing stood, however old it looks. */

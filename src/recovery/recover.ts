@@ -17,39 +17,25 @@ import type { OutageVerdict } from '../model/outage.ts';
 import { type LeftAlone, PHASES, type Recovery, type Step } from '../model/recovery.ts';
 import type { Transaction } from '../model/transaction.ts';
 import type { ScanProgress } from '../scan/scan.ts';
-import { hasLostSnapshots } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
-import { trackedPaths } from '../snapshot/tracked.ts';
 import { listTransactions } from '../snapshot/transaction/record.ts';
 import { sealTransaction } from '../snapshot/transaction/seal.ts';
-import { type Bytes, bytesFromText } from '../system/bytes.ts';
 import { DebmendError, messageOf } from '../system/errors.ts';
 import { type HeldLocks, holdLocks } from '../system/hold-locks.ts';
 import type { Root } from '../system/root.ts';
 import { type ActionRecord, Run, settleRun, unfinishedRuns } from './actions.ts';
 import { type Asked, askForDueChecks } from './checks.ts';
 import { carryOut } from './deeds.ts';
-import { forgottenPackages } from './forgotten.ts';
 import { gather } from './gather.ts';
 import { Installer } from './install.ts';
-import { hasLostDatabase, isDatabaseGone, returnDatabase } from './lost-database.ts';
-import {
-  goneControlFiles,
-  leftBehind,
-  notEnded,
-  putBackOnly,
-  strangeSinceRepair,
-  unknownInstallation,
-  unsureOf,
-} from './lost-record.ts';
+import { lostDatabases, requireNoneLost, returnDatabase } from './lost-database.ts';
 import { mendMountPoints } from './mount-points.ts';
-import { ownersBeside } from './owners.ts';
 import { type Deed, left, type Planned, type PlannedStep, placeOf, planRecovery } from './plan.ts';
 import { Programs } from './programs/runner.ts';
 import { isReached } from './redo/decide.ts';
 import { type Redo, removalEnds } from './redo/redo.ts';
 import { mendTools } from './tools.ts';
-import { takenByRepair, trackedDamage } from './tracked-damage.ts';
+import { Unsure } from './unsure.ts';
 
 export interface RecoverOptions {
   readonly root: Root;
@@ -102,23 +88,20 @@ export async function recover(options: RecoverOptions): Promise<RecoverResult> {
     run ??= beginRun(options);
     return run;
   };
-  const actions: ActionRecord[] = [];
   let locks: HeldLocks | undefined;
   let programs: Programs | undefined;
   try {
-    // Without it there are no locks either, and no dpkg that could run.
-    if (isDatabaseGone(root) && policy === 'repair') {
-      settleEarlierRuns(options);
-      actions.push(...(await returnDatabase(root, store, begin)));
-    }
+    const isLost = policy === 'repair' && lostDatabases(root).length > 0;
+    if (isLost) settleEarlierRuns(options);
+    const problems = isLost ? await returnDatabase(begin(), root, store) : [];
     locks = await holdLocks(openAdmindir(root, DEFAULT_ADMINDIR).host, options.lockWait);
-    if (run === undefined) settleEarlierRuns(options);
-    if (policy === 'repair') actions.push(...mendMountPoints(root, begin));
+    if (!isLost) settleEarlierRuns(options);
+    const actions = policy === 'repair' ? mendMountPoints(root, begin) : [];
     programs = await Programs.open(root, {
       locks,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
-    const recoverer = new Recoverer(options, policy, programs, { run, actions });
+    const recoverer = new Recoverer(options, policy, programs, { run, actions, problems, repaired: isLost });
     run = undefined;
     return await recoverer.run();
   } catch (error) {
@@ -137,12 +120,7 @@ function beginRun({ root, store, config, command }: RecoverOptions): Run {
 
 /** What would be done; changes nothing. */
 async function only(options: RecoverOptions, policy: Recovery['policy']): Promise<RecoverResult> {
-  if (hasLostDatabase(options.root))
-    throw new DebmendError(
-      'no-dpkg-database',
-      `reading dpkg's database ${options.root.hostPath(DEFAULT_ADMINDIR)}: it lies in lost+found`,
-      "'debmend recover --apply' returns it, and mends the rest",
-    );
+  requireNoneLost(options.root);
   const found = await look(options);
   const planned = planRecovery(
     await gather(options, found, { redone: new Map(), repaired: wasRepaired(found), offline: false }),
@@ -166,6 +144,15 @@ async function only(options: RecoverOptions, policy: Recovery['policy']): Promis
   };
 }
 
+/** What was done before the programs of a root could be run. */
+interface Begun {
+  readonly run: Run | undefined;
+  readonly actions: readonly ActionRecord[];
+  readonly problems: readonly string[];
+  /** Whether dpkg's database was returned from lost+found, which may be empty now. */
+  readonly repaired: boolean;
+}
+
 class Recoverer {
   readonly #options: RecoverOptions;
   readonly #policy: Recovery['policy'];
@@ -177,10 +164,10 @@ class Recoverer {
   readonly #redone = new Map<string, Redo>();
   /** What the last look knows of those that were not. */
   #examined: readonly Redo[] = [];
-  /** Whether something could not be fetched. */
-  #offline = false;
-  /** Whether nothing can: a hundred packages would each wait for the same name server. */
-  #unreachable = false;
+  /** `partly`: something could not be fetched. `unreachable`: nothing can, and not each package has to find that out. */
+  #network: 'untried' | 'partly' | 'unreachable' = 'untried';
+  /** Whether a repair of the filesystem took things away. */
+  #repaired: boolean;
   #tools: boolean | undefined;
   readonly #ended = new Map<string, 'finished' | 'taken-back'>();
   /** What nobody knows any more of what was brought to its end. */
@@ -191,22 +178,19 @@ class Recoverer {
   readonly #begun = Date.now();
   #run: Run | undefined;
 
-  /** @param begun what was done before its programs could be run */
-  constructor(
-    options: RecoverOptions,
-    policy: Recovery['policy'],
-    programs: Programs,
-    begun: { readonly run: Run | undefined; readonly actions: readonly ActionRecord[] },
-  ) {
+  constructor(options: RecoverOptions, policy: Recovery['policy'], programs: Programs, begun: Begun) {
     this.#options = options;
     this.#policy = policy;
     this.#programs = programs;
     this.#run = begun.run;
     this.#actions.push(...begun.actions);
+    this.#problems.push(...begun.problems);
+    this.#repaired = begun.repaired;
   }
 
   async run(): Promise<RecoverResult> {
     const before = await look(this.#options);
+    this.#repaired ||= wasRepaired(before);
     let after = before;
     let first: Planned | undefined;
     let planned: Planned = { steps: [], leftAlone: [] };
@@ -215,8 +199,8 @@ class Recoverer {
       for (; passes <= MAX_PASSES; passes += 1) {
         const input = await gather(this.#options, after, {
           redone: this.#redone,
-          repaired: wasRepaired(before),
-          offline: this.#offline,
+          repaired: this.#repaired,
+          offline: this.#network !== 'untried',
         });
         this.#examined = input.redos;
         planned = planRecovery(input);
@@ -227,13 +211,11 @@ class Recoverer {
         after = await look(this.#options);
       }
       // A seal's own snapshot knows only what is known now.
-      this.#unsure.push(...this.#forgotten(after));
-      if (wasRepaired(before)) this.#unsure.push(...(await this.#takenByRepair(after)));
-      if (wasRepaired(before) || this.#run !== undefined)
-        this.#unsure.push(...goneControlFiles(this.#options.store, after.database));
-      const sealed = await this.#seal(after);
+      const unsure = this.#unsureAt(after);
+      this.#unsure.push(...(await unsure.beforeSeals()));
+      const sealed = await this.#seal(after, unsure);
       if (sealed) after = await look(this.#options);
-      this.#unsure.push(...(await this.#open(after)));
+      this.#unsure.push(...(await (sealed ? this.#unsureAt(after) : unsure).ofOpen()));
       const checks = await this.#askForChecks(after);
       return { ...this.#result(before, after, first ?? planned, planned, passes), ...checks };
     } catch (error) {
@@ -255,8 +237,8 @@ class Recoverer {
 
   /** The policy `quarantine` moves partial files aside and does nothing else. */
   #isWanted({ step, deed }: PlannedStep): boolean {
-    if (deed.kind === 'download' && (this.#unreachable || !this.#options.config.recovery.network))
-      return false;
+    const mayAsk = this.#network !== 'unreachable' && this.#options.config.recovery.network;
+    if (deed.kind === 'download' && !mayAsk) return false;
     if (deed.kind === 'redo' && deed.redo.missing.length > 0) return false;
     return this.#policy === 'repair' || step.phase === 'leftovers';
   }
@@ -267,7 +249,7 @@ class Recoverer {
     const installer = new Installer(this.#run, this.#programs);
     const together = await this.#reinstallTogether(todo, this.#run, installer);
     for (const planned of todo.filter((one) => !together.has(one))) {
-      if (planned.deed.kind === 'download' && this.#unreachable) continue;
+      if (!this.#isWanted(planned)) continue;
       this.#tried.add(keyOf(planned));
       if (this.#options.signal?.aborted === true) throw interrupted();
       if (runsPrograms(planned.deed) && !(await this.#toolsWork(this.#run))) continue;
@@ -282,8 +264,8 @@ class Recoverer {
         });
         this.#actions.push(...actions);
         this.#problems.push(...problems);
-        if (planned.deed.kind === 'download' && problems.length > 0) this.#offline = true;
-        if (planned.deed.kind === 'download') this.#unreachable ||= problems.some(saysUnreachable);
+        if (planned.deed.kind === 'download' && problems.length > 0)
+          this.#network = problems.some(saysUnreachable) ? 'unreachable' : 'partly';
         if (planned.deed.kind === 'reinstall' && problems.length === 0)
           this.#reinstalled.add(planned.step.package ?? '');
         if (planned.deed.kind === 'redo')
@@ -341,8 +323,20 @@ class Recoverer {
     return this.#tools;
   }
 
+  #unsureAt({ database }: AuditResult): Unsure {
+    const { root, store, config } = this.#options;
+    return new Unsure(root, store, config, database, {
+      begun: this.#begun,
+      acted: this.#run !== undefined,
+      repaired: this.#repaired,
+      reinstalled: this.#reinstalled,
+      redone: this.#redone,
+      examined: this.#examined,
+    });
+  }
+
   /** Seals the transactions whose packages are where they were meant to come. @returns whether one was */
-  async #seal(after: AuditResult): Promise<boolean> {
+  async #seal(after: AuditResult, unsure: Unsure): Promise<boolean> {
     const { root, store, config } = this.#options;
     if (this.#policy !== 'repair') return false;
     let sealed = false;
@@ -356,67 +350,10 @@ class Recoverer {
       if (takenBack === undefined || (!takenBack && !hasEnded(transaction, after))) continue;
       await sealTransaction(store, root, config, transaction, 'recovery');
       this.#ended.set(transaction.id, takenBack ? 'taken-back' : 'finished');
-      this.#unsure.push(...putBackOnly(redo), ...(await this.#unsureOf(after, transaction)));
+      this.#unsure.push(...(await unsure.ofEnded(transaction)));
       sealed = true;
     }
     return sealed;
-  }
-
-  async #unsureOf(after: AuditResult, transaction: Transaction): Promise<LeftAlone[]> {
-    const { root, store } = this.#options;
-    if (!hasLostSnapshots(store, transaction)) return [];
-    return unsureOf(root, store, after.database, transaction, {
-      reinstalled: this.#reinstalled,
-      redo: this.#redone.get(transaction.id),
-      begun: this.#begun,
-      unowned: await this.#unowned(after),
-    });
-  }
-
-  /** What is tracked, and no package's. */
-  async #unowned({ database }: AuditResult): Promise<Bytes[]> {
-    const { root, config } = this.#options;
-    const { tracked, trackedLimit } = config.snapshots;
-    const { paths } = await trackedPaths(root, tracked, trackedLimit);
-    const isOwned = ownersBeside(root, database, new Set());
-    return paths.map(({ path }) => path).filter((path) => !isOwned(path));
-  }
-
-  /** What a repair of the filesystem took with it, besides what lies in lost+found. */
-  async #takenByRepair(after: AuditResult): Promise<LeftAlone[]> {
-    const { root, store } = this.#options;
-    const taken = [
-      ...takenByRepair(await trackedDamage(root, store, true)),
-      ...strangeSinceRepair(root, store, after.database, this.#redone.values(), await this.#unowned(after)),
-    ];
-    if (interruptedTransactions(store).length > 0) return taken;
-    const mended = { reinstalled: this.#reinstalled, begun: this.#begun };
-    return [...taken, ...unknownInstallation(root, store, after.database, mended)];
-  }
-
-  /** What is said of installations that were not brought to their end. */
-  async #open(after: AuditResult): Promise<LeftAlone[]> {
-    const said: LeftAlone[] = [];
-    const { root, store } = this.#options;
-    for (const transaction of interruptedTransactions(store)) {
-      said.push(...notEnded(transaction), ...(await this.#unsureOf(after, transaction)));
-      const redo =
-        this.#redone.get(transaction.id) ??
-        this.#examined.find((one) => one.transaction.id === transaction.id);
-      if (redo === undefined) continue;
-      const context = { unowned: await this.#unowned(after), begun: this.#begun };
-      said.push(...leftBehind(root, redo, after.database, context));
-    }
-    return said;
-  }
-
-  /** What nothing was done about, because nobody knows whether it was to go or to stay. */
-  #forgotten({ database }: AuditResult): LeftAlone[] {
-    const { root, store } = this.#options;
-    const names = interruptedTransactions(store).flatMap(({ runs }) =>
-      runs.flatMap(({ packages }) => packages.map(({ name }) => name)),
-    );
-    return forgottenPackages(root, store, database, new Set(names.map(bytesFromText)));
   }
 
   /** The last step: of another root than the booted one nobody here knows the next boot. */
@@ -447,8 +384,8 @@ class Recoverer {
       if (known?.harmless === true) return [];
       return [known ?? left(finding, 'it was tried, and is still so', false)];
     });
-    unmended.push(...this.#unsure);
-    const waits = this.#offline || last.steps.some(({ step }) => step.needsNetwork);
+    unmended.push(...withoutDoubles(this.#unsure));
+    const waits = this.#network !== 'untried' || last.steps.some(({ step }) => step.needsNetwork);
     const retry = waits && this.#options.config.recovery.network;
     const acted = this.#run !== undefined;
     const outcome =
@@ -485,6 +422,17 @@ function isOfOneStep(error: unknown): error is DebmendError {
   return (
     error instanceof DebmendError && !['locked', 'disk-full', 'read-only', 'interrupted'].includes(error.code)
   );
+}
+
+/** A path or a package is named once, however many reasons there are. */
+function withoutDoubles(said: readonly LeftAlone[]): LeftAlone[] {
+  const first = new Map<string, LeftAlone>();
+  for (const one of said) {
+    const subject = one.path ?? one.package;
+    const key = subject === undefined ? one.reason : `${one.finding} ${subject}`;
+    if (!first.has(key)) first.set(key, one);
+  }
+  return [...first.values()];
 }
 
 /** apt's words for a network that is not there (apt's methods/connect.cc), whatever it was going to fetch. */

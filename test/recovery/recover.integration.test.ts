@@ -16,6 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { DEFAULT_ADMINDIR } from '../../src/dpkg/database.ts';
@@ -65,6 +66,20 @@ rootDescribe('a recovery', () => {
     const { directory } = overlay;
     expect(await interrupt(directory, workload, { class: 'script', at }, 0)).toBe(true);
     return { workload, overlay, directory, base: lab.base(workload) };
+  };
+
+  /** Recovers after a reboot, and asks for the end of an uninterrupted run. */
+  const endsAsUninterrupted = async ({
+    workload,
+    directory,
+    base,
+  }: Pick<Awaited<ReturnType<typeof cut>>, 'workload' | 'directory' | 'base'>): Promise<void> => {
+    const { expected } = await lab.uninterrupted(workload);
+    const before = await readImage(directory, base);
+    const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+    expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+    const after = await readImage(directory, base);
+    expect(differencesAfter(after, { base, before, expected })).toEqual([]);
   };
 
   rootTest('only says what it would do until it is told to do it', async () => {
@@ -267,6 +282,36 @@ rootDescribe('a recovery', () => {
     }
   });
 
+  rootTest('I2: leaves a link that leads nowhere where nothing was tracked before', async () => {
+    const workload = workloadNamed('install');
+    const overlay = lab.overlay(workload);
+    const { directory } = overlay;
+    try {
+      const link = join(directory, 'srv/share');
+      symlinkSync('/mnt/not-mounted', link);
+      await sleep(1500); // file times are coarser than clocks, and that is allowed for
+      const postinst =
+        '#!/bin/sh\nif [ ! -e /root/was-cut ]; then touch /root/was-cut; kill -9 $PPID; sleep 1; fi\n' +
+        'if [ ! -e /srv/share ]; then rm -f /srv/share; echo default > /srv/share; fi\n';
+      buildPackage(
+        { name: 'wants', files: { '/usr/share/wants/file': 'file\n' }, control: { postinst } },
+        join(directory, 'root'),
+      );
+      await inRoot(directory, ['dpkg', '-i', '/root/wants_1.0_all.deb'], { offline: true });
+      mkdirSync(join(directory, 'etc/debmend'), { recursive: true });
+      writeFileSync(
+        join(directory, 'etc/debmend/config.yaml'),
+        'snapshots:\n  tracked:\n    - /etc/**\n    - /srv/**\n    - /var/lib/apt/extended_states\n',
+      );
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      const { actions } = reportSchema.parse(JSON.parse(ended.stdout));
+      expect(actions?.length).toBeGreaterThan(0);
+      expect(actions?.map(({ path }) => path)).not.toContain('/srv/share');
+    } finally {
+      overlay.remove();
+    }
+  });
+
   rootTest(
     'gives things back their names that a repair of the filesystem took, and names what is left',
     async () => {
@@ -317,47 +362,76 @@ rootDescribe('a recovery', () => {
     }
   });
 
-  for (const [knowledge, isStoreLost] of [
-    ['and the store knows its place', false],
-    ['and nothing knows its place', true],
-  ] as const)
-    rootTest(`finds dpkg’s whole database in lost+found, ${knowledge}`, async () => {
-      const workload = workloadNamed('upgrade');
-      const overlay = lab.overlay(workload);
-      const { directory } = overlay;
-      const base = lab.base(workload);
-      const at = (path: string) => join(directory, path);
-      try {
-        mkdirSync(at('lost+found'), { mode: 0o700 });
-        renameSync(at('var/lib/dpkg'), at('lost+found/#42'));
-        if (isStoreLost) rmSync(at('var/lib/debmend'), { recursive: true });
-        const planned = await inRoot(directory, ['debmend', 'plan'], { offline: true });
-        expect(planned.code).toBe(3);
-        expect(planned.stderr).toContain('debmend recover --apply');
-        expect(readdirSync(at('lost+found'))).toEqual(['#42']);
-        const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+  /** dpkg's database lies in lost+found, as a repair of the filesystem leaves it. */
+  const inLostFound = async (
+    change: (at: (path: string) => string) => void,
+    body: (directory: string, recovered: () => ReturnType<typeof debmendRecovery>) => Promise<void>,
+  ): Promise<void> => {
+    const workload = workloadNamed('upgrade');
+    const overlay = lab.overlay(workload);
+    const { directory } = overlay;
+    const at = (path: string) => join(directory, path);
+    try {
+      mkdirSync(at('lost+found'), { mode: 0o700 });
+      renameSync(at('var/lib/dpkg'), at('lost+found/#42'));
+      change(at);
+      const planned = await inRoot(directory, ['debmend', 'plan'], { offline: true });
+      expect(planned.code).toBe(3);
+      expect(planned.stderr).toContain('debmend recover --apply');
+      expect(readdirSync(at('lost+found'))).toEqual(['#42']);
+      await body(directory, () => debmendRecovery(directory, { workload, boot: randomUUID() }));
+    } finally {
+      overlay.remove();
+    }
+  };
+
+  rootTest('returns dpkg’s whole database from lost+found', () =>
+    inLostFound(
+      () => {},
+      async (directory, recovered) => {
+        const base = lab.base(workloadNamed('upgrade'));
+        const ended = await recovered();
         expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
         expect(compareImages(base, await readImage(directory, base)).differences).toEqual([]);
-        expect(readdirSync(at('lost+found'))).toEqual([]);
-      } finally {
-        overlay.remove();
-      }
-    });
+        expect(readdirSync(join(directory, 'lost+found'))).toEqual([]);
+      },
+    ),
+  );
+
+  rootTest('I11: names what is gone after it, with nothing left in lost+found', () =>
+    inLostFound(
+      (at) => rmSync(at('etc/hosts')),
+      async (_, recovered) => {
+        const ended = await recovered();
+        expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 1 });
+        const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
+        expect(recovery?.unmended.map(({ path }) => path)).toEqual(['/etc/hosts']);
+      },
+    ),
+  );
+
+  rootTest('I1: takes nothing in lost+found for it that no snapshot knows', () =>
+    inLostFound(
+      (at) => rmSync(at('var/lib/debmend'), { recursive: true }),
+      async (directory, recovered) => {
+        const ended = await recovered();
+        expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 3 });
+        expect(ended.stderr).toContain('/lost+found/#42 looks like one');
+        expect(ended.stderr).toContain('move it to /var/lib/dpkg');
+        expect(readdirSync(join(directory, 'lost+found'))).toEqual(['#42']);
+      },
+    ),
+  );
 
   rootTest('moves a link aside that leads nowhere and stands where a script wants a file', async () => {
     const { workload, overlay, directory, base } = await cut('postinst-begun');
     try {
-      const { expected } = await lab.uninterrupted(workload);
       // What a disk leaves that lost the inode under a new name: an older one, of something else.
       const link = join(directory, 'opt/of-other-times');
       symlinkSync('nowhere', link);
       linkSync(link, join(directory, 'etc/lab-settings-2'));
       rmSync(link);
-      const before = await readImage(directory, base);
-      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
-      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
-      const after = await readImage(directory, base);
-      expect(differencesAfter(after, { base, before, expected })).toEqual([]);
+      await endsAsUninterrupted({ workload, directory, base });
     } finally {
       overlay.remove();
     }
@@ -366,18 +440,13 @@ rootDescribe('a recovery', () => {
   rootTest('gives a script its way where the disk lost the diversion that it had made', async () => {
     const { workload, overlay, directory, base } = await cut('postinst-begun', 'install');
     try {
-      const { expected } = await lab.uninterrupted(workload);
       const table = join(directory, 'var/lib/dpkg/diversions');
       const text = readFileSync(table, 'utf8');
       const without = text.replace(/^\/usr\/share\/lab\/greeting\n.*\n.*\n/m, '');
       expect(without).not.toBe(text);
       writeFileSync(table, without);
       expect(existsSync(join(directory, 'usr/share/lab/greeting.lab-core'))).toBe(true);
-      const before = await readImage(directory, base);
-      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
-      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
-      const after = await readImage(directory, base);
-      expect(differencesAfter(after, { base, before, expected })).toEqual([]);
+      await endsAsUninterrupted({ workload, directory, base });
     } finally {
       overlay.remove();
     }
@@ -515,16 +584,11 @@ rootDescribe('a recovery', () => {
   rootTest('takes an account away that a cut took from some of its files', async () => {
     const { workload, overlay, directory, base } = await cut('postrm-amid-purge', 'purge');
     try {
-      const { expected } = await lab.uninterrupted(workload);
       for (const file of ['passwd', 'shadow']) {
         const kept = linesOf(directory, file).filter((line) => !line.startsWith('lab:'));
         writeFileSync(join(directory, 'etc', file), kept.join('\n'));
       }
-      const before = await readImage(directory, base);
-      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
-      expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
-      const after = await readImage(directory, base);
-      expect(differencesAfter(after, { base, before, expected })).toEqual([]);
+      await endsAsUninterrupted({ workload, directory, base });
     } finally {
       overlay.remove();
     }

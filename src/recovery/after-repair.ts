@@ -1,0 +1,95 @@
+/** What a repair of the filesystem may have left or taken besides what lies in lost+found, said by name. */
+import { lstatSync } from 'node:fs';
+import type { Database } from '../dpkg/database.ts';
+import { pathToText } from '../model/path-text.ts';
+import type { LeftAlone } from '../model/recovery.ts';
+import { Entries } from '../snapshot/entries.ts';
+import { newestSealed, type Snapshot } from '../snapshot/snapshots.ts';
+import type { Store } from '../snapshot/store.ts';
+import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
+import type { Root } from '../system/root.ts';
+import { lostControlFiles } from './control-files.ts';
+import { changedSince, isThere, type Mended, strangersIn, type Tree } from './lost-record.ts';
+import type { Redo } from './redo/redo.ts';
+import { unverifiedSince } from './unverified.ts';
+
+/**
+ * Where a repair of the filesystem took even the record of an installation: dpkg says something else than the newest
+ * sealed snapshot, or nothing of packages whose control files are there, and no transaction tells why. Without the hooks
+ * that is nothing strange; after such a repair it is.
+ */
+export function unknownInstallation(
+  root: Root,
+  store: Store,
+  database: Database,
+  { reinstalled, begun }: Pick<Mended, 'reinstalled' | 'begun'>,
+): LeftAlone[] {
+  const snapshot = newestSealed(store);
+  const names = changedSince(store, database.admindir, snapshot, { reinstalled: new Set(), redo: undefined });
+  const isOrphaned = database.problems.some(({ code }) => code === 'database-orphan');
+  if (snapshot === undefined || (names.length === 0 && !isOrphaned)) return [];
+  const since = Date.parse(snapshot.takenAt);
+  const unsure = { finding: 'filesystem-lost-found', harmless: false } as const;
+  const whole = new Set([...reinstalled].map((display) => display.replace(/:.*/, '')));
+  root.forget();
+  return [
+    ...names
+      .filter((name) => !whole.has(name))
+      .map((name) => ({
+        ...unsure,
+        package: name,
+        reason: `dpkg says something else of it than in snapshot ${snapshot.id}, and a repair of the filesystem may have taken the record of why`,
+      })),
+    ...unverifiedSince(root, database, { since, until: begun }).map((path) => ({
+      ...unsure,
+      path: pathToText(path),
+      reason: `it changed since snapshot ${snapshot.id}, an installation that nobody knows of may have been at work, and nothing tells what it should be: look whether it is whole`,
+    })),
+  ];
+}
+
+/**
+ * What a repair of the filesystem may have left of installations that were brought to their end: names of files that came
+ * and went meanwhile, with whatever stands under them by now.
+ */
+export function strangeSinceRepair(
+  root: Root,
+  store: Store,
+  database: Database,
+  redone: Iterable<Redo>,
+  { unowned, isOwned }: Pick<Tree, 'unowned' | 'isOwned'>,
+): LeftAlone[] {
+  const named = new Map<Bytes, string>();
+  for (const { transaction, before, decision } of redone) {
+    const names = new Set(decision.packages.map(({ record }) => bytesFromText(record.name)));
+    for (const path of strangersIn(root, database, names, isOwned))
+      named.set(path, `it lies in a directory of the packages of ${transaction.id}, and no package has it`);
+    const then = decision.packages.flatMap(({ record, run }) =>
+      before.listedPaths(`${database.admindir.inside}/info`, bytesFromText(record.name), run),
+    );
+    for (const path of then)
+      if (path.startsWith('/usr/') && !isOwned(path) && isThere(root, path))
+        named.set(path, `packages of ${transaction.id} had it before, and no package has it now`);
+  }
+  const snapshot = newestSealed(store);
+  if (snapshot !== undefined)
+    for (const path of unknownTo(root, store, snapshot, unowned))
+      named.set(path, `it is older than snapshot ${snapshot.id}, which does not know it`);
+  const strange = [...named].map(([path, reason]) => ({
+    finding: 'filesystem-lost-found' as const,
+    path: pathToText(path),
+    harmless: false,
+    reason: `${reason}: a repair of the filesystem may be why`,
+  }));
+  return [...strange, ...lostControlFiles(database, 'filesystem-lost-found')];
+}
+
+/** Of some tracked paths those that a snapshot would know if they had stood there. */
+function unknownTo(root: Root, store: Store, { id, takenAt }: Snapshot, tracked: readonly Bytes[]): Bytes[] {
+  const entries = new Entries(store);
+  return tracked.filter((path) => {
+    const stat = lstatSync(fsPath(root.hostPath(path)), { throwIfNoEntry: false });
+    const isOlder = stat !== undefined && stat.ctimeMs < Date.parse(takenAt);
+    return isOlder && entries.findAt(id, path) === undefined;
+  });
+}

@@ -1,0 +1,46 @@
+/** dpkg's control files (its info directory) that are gone: nothing but its lists is missed by dpkg itself. */
+import type { Database } from '../dpkg/database.ts';
+import type { Package } from '../dpkg/package.ts';
+import { changedRecords } from '../dpkg/selection.ts';
+import type { FindingCode } from '../model/codes.ts';
+import { pathToText } from '../model/path-text.ts';
+import type { LeftAlone } from '../model/recovery.ts';
+import { Entries } from '../snapshot/entries.ts';
+import { newestSealed } from '../snapshot/snapshots.ts';
+import type { Store } from '../snapshot/store.ts';
+import { recordsAt, recordsNow } from '../snapshot/transaction/outcome.ts';
+
+/**
+ * dpkg's info directory, where packages have lost their list or their checksums: dpkg(1), --audit, asks for both, and for
+ * nothing else that may have been there.
+ */
+export function lostControlFiles(database: Database, finding: FindingCode): LeftAlone[] {
+  if (!database.packages.some((pkg) => lacksControlFiles(database, pkg))) return [];
+  const path = pathToText(`${database.admindir.inside}/info`);
+  const reason = 'control files of packages are missing, and which others were there nobody can tell';
+  return [{ finding, path, harmless: false, reason }];
+}
+
+function lacksControlFiles({ info }: Database, pkg: Package): boolean {
+  if (pkg.state === 'not-installed' || pkg.state === 'config-files') return false;
+  const kinds = info.kindsOf(info.stemOf(pkg));
+  return !kinds.has('list') || !kinds.has('md5sums');
+}
+
+/** dpkg's control files that a snapshot knows, of packages of which dpkg says the same as then, and that are gone. */
+export function goneControlFiles(store: Store, { admindir, info, packages }: Database): LeftAlone[] {
+  const snapshot = newestSealed(store);
+  const then = recordsAt(store, admindir.inside, snapshot?.id);
+  if (snapshot === undefined || then === undefined) return [];
+  const changed = changedRecords(then, recordsNow(admindir));
+  const stems = new Set(packages.filter(({ name }) => !changed.has(name)).map((pkg) => info.stemOf(pkg)));
+  const directory = `${admindir.inside}/info`;
+  return [...new Entries(store).at(snapshot.id, directory)].flatMap(({ path }): LeftAlone[] => {
+    const file = path.slice(directory.length + 1);
+    const dot = file.lastIndexOf('.');
+    const stem = file.slice(0, Math.max(0, dot));
+    if (!stems.has(stem) || info.kindsOf(stem).has(file.slice(dot + 1))) return [];
+    const reason = `it stands in snapshot ${snapshot.id}, its package has not changed since, and it is gone`;
+    return [{ finding: 'database-unreadable', path: pathToText(path), harmless: false, reason }];
+  });
+}

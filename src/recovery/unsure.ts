@@ -1,0 +1,145 @@
+/**
+ * What a recovery says at its end that no finding says: what nobody knows any more, and what nothing was done about
+ * because of that.
+ */
+import type { Config } from '../config/settings.ts';
+import type { Database } from '../dpkg/database.ts';
+import type { LeftAlone } from '../model/recovery.ts';
+import type { Transaction } from '../model/transaction.ts';
+import { hasLostSnapshots } from '../snapshot/snapshots.ts';
+import type { Store } from '../snapshot/store.ts';
+import { trackedPaths } from '../snapshot/tracked.ts';
+import { listTransactions } from '../snapshot/transaction/record.ts';
+import { type Bytes, bytesFromText } from '../system/bytes.ts';
+import type { Root } from '../system/root.ts';
+import { strangeSinceRepair, unknownInstallation } from './after-repair.ts';
+import { goneControlFiles } from './control-files.ts';
+import { forgottenPackages } from './forgotten.ts';
+import { leftBehind, notEnded, putBackOnly, unsureOf } from './lost-record.ts';
+import { ownersBeside } from './owners.ts';
+import type { Redo } from './redo/redo.ts';
+import { takenByRepair, trackedDamage } from './tracked-damage.ts';
+import { unverifiedSince } from './unverified.ts';
+
+/** What the recovery knows of itself. */
+export interface Course {
+  /** When it began, in milliseconds since the epoch. */
+  readonly begun: number;
+  /** Whether it changed anything. */
+  readonly acted: boolean;
+  /** Whether a repair of the filesystem took things away. */
+  readonly repaired: boolean;
+  /** Packages that were unpacked once more, as dpkg prints them. */
+  readonly reinstalled: ReadonlySet<string>;
+  /** What was done with the interrupted transactions, by their ids. */
+  readonly redone: ReadonlyMap<string, Redo>;
+  /** What the last look knows of those that were not. */
+  readonly examined: readonly Redo[];
+}
+
+/** Of one look at a root. */
+export class Unsure {
+  readonly #root: Root;
+  readonly #store: Store;
+  readonly #config: Config;
+  readonly #database: Database;
+  readonly #course: Course;
+  readonly #isOwned: (path: Bytes) => boolean;
+  #tracked: Promise<Bytes[]> | undefined;
+
+  constructor(root: Root, store: Store, config: Config, database: Database, course: Course) {
+    this.#root = root;
+    this.#store = store;
+    this.#config = config;
+    this.#database = database;
+    this.#course = course;
+    this.#isOwned = ownersBeside(root, database, new Set());
+    root.forget();
+  }
+
+  /** What has to be said while the newest sealed snapshot is still the one of before. */
+  async beforeSeals(): Promise<LeftAlone[]> {
+    const { repaired, acted } = this.#course;
+    return [
+      ...this.#forgotten(),
+      ...(repaired ? await this.#sinceRepair() : []),
+      ...(repaired || acted ? goneControlFiles(this.#store, this.#database) : []),
+    ];
+  }
+
+  /** Of an installation that was brought to its end. */
+  async ofEnded(transaction: Transaction): Promise<LeftAlone[]> {
+    return [
+      ...putBackOnly(this.#course.redone.get(transaction.id)),
+      ...(await this.#ofLostSnapshots(transaction)),
+    ];
+  }
+
+  /** Of installations that were not. */
+  async ofOpen(): Promise<LeftAlone[]> {
+    const said: LeftAlone[] = [];
+    for (const transaction of this.#open()) {
+      const ofLost = await this.#ofLostSnapshots(transaction);
+      said.push(...notEnded(transaction), ...ofLost);
+      const redo =
+        this.#course.redone.get(transaction.id) ??
+        this.#course.examined.find((one) => one.transaction.id === transaction.id);
+      if (redo === undefined) continue;
+      const since = Date.parse(transaction.startedAt);
+      const tree = {
+        unowned: await this.#unowned(),
+        isOwned: this.#isOwned,
+        changed:
+          ofLost.length > 0
+            ? []
+            : unverifiedSince(this.#root, this.#database, { since, until: this.#course.begun }),
+      };
+      said.push(...leftBehind(this.#root, redo, this.#database, tree));
+    }
+    return said;
+  }
+
+  #open(): Transaction[] {
+    return listTransactions(this.#store, 'interrupted');
+  }
+
+  async #ofLostSnapshots(transaction: Transaction): Promise<LeftAlone[]> {
+    if (!hasLostSnapshots(this.#store, transaction)) return [];
+    const { reinstalled, redone, begun } = this.#course;
+    return unsureOf(this.#root, this.#store, this.#database, transaction, {
+      reinstalled,
+      redo: redone.get(transaction.id),
+      begun,
+      unowned: await this.#unowned(),
+    });
+  }
+
+  /** What a repair of the filesystem took with it, besides what lies in lost+found. */
+  async #sinceRepair(): Promise<LeftAlone[]> {
+    const { redone, reinstalled, begun } = this.#course;
+    const tree = { unowned: await this.#unowned(), isOwned: this.#isOwned };
+    const said = [
+      ...takenByRepair(await trackedDamage(this.#root, this.#store, true)),
+      ...strangeSinceRepair(this.#root, this.#store, this.#database, redone.values(), tree),
+    ];
+    if (this.#open().length > 0) return said;
+    return [...said, ...unknownInstallation(this.#root, this.#store, this.#database, { reinstalled, begun })];
+  }
+
+  /** What nothing was done about, because nobody knows whether it was to go or to stay. */
+  #forgotten(): LeftAlone[] {
+    const names = this.#open().flatMap(({ runs }) =>
+      runs.flatMap(({ packages }) => packages.map(({ name }) => bytesFromText(name))),
+    );
+    return forgottenPackages(this.#root, this.#store, this.#database, new Set(names));
+  }
+
+  /** What is tracked, and no package's. */
+  async #unowned(): Promise<Bytes[]> {
+    const { tracked, trackedLimit } = this.#config.snapshots;
+    this.#tracked ??= trackedPaths(this.#root, tracked, trackedLimit).then(({ paths }) =>
+      paths.map(({ path }) => path),
+    );
+    return (await this.#tracked).filter((path) => !this.#isOwned(path));
+  }
+}
