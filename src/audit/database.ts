@@ -62,7 +62,8 @@ export function judgeDatabaseLeftovers(database: Database): Finding[] {
   }
   // Empty it may stay; a file of that name is what a disk made of it.
   const control = admindir.list('tmp.ci');
-  if (control.kind === 'unreadable' || names('tmp.ci').length > 0) found.push('tmp.ci');
+  const isFile = control.kind === 'unreadable' && control.errno === 'ENOTDIR';
+  if (isFile || (control.kind === 'listed' && control.names.length > 0)) found.push('tmp.ci');
   for (const name of names('updates')) if (name === 'tmp.i') found.push('updates/tmp.i');
   for (const name of names('info')) if (/-new$|\.dpkg-(?:new|tmp)$/.test(name)) found.push(`info/${name}`);
   for (const name of names('triggers')) if (/-new$|\.new$/.test(name)) found.push(`triggers/${name}`);
