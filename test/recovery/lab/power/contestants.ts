@@ -80,13 +80,16 @@ const RESCUE_TIMEOUT_MS = 10 * 60 * 1000;
 async function rescue(directory: string): Promise<Ended> {
   const command = [BIN, 'recover', '--root', directory, '--apply', '--json'];
   const scratch = mkdtempSync(join(tmpdir(), 'debmend-rescue-'));
-  const boot = join(scratch, 'boot_id');
-  writeFileSync(boot, `${randomUUID()}\n`);
-  const script = ['sh', '-c', ON_ANOTHER_MACHINE, 'sh', boot, ...command];
-  const { stdout, failure, ...ended } = await run('unshare', ['--net', '--mount', '--', ...script], {
-    timeout: RESCUE_TIMEOUT_MS,
-  });
-  rmSync(scratch, { recursive: true });
-  if (failure !== undefined) throw new Error(`${command.join(' ')}: ${failure}`);
-  return { ...ended, stdout: stdout.toString('utf8') };
+  try {
+    const boot = join(scratch, 'boot_id');
+    writeFileSync(boot, `${randomUUID()}\n`);
+    const script = ['sh', '-c', ON_ANOTHER_MACHINE, 'sh', boot, ...command];
+    const { stdout, failure, ...ended } = await run('unshare', ['--net', '--mount', '--', ...script], {
+      timeout: RESCUE_TIMEOUT_MS,
+    });
+    if (failure !== undefined) throw new Error(`${command.join(' ')}: ${failure}`);
+    return { ...ended, stdout: stdout.toString('utf8') };
+  } finally {
+    rmSync(scratch, { recursive: true });
+  }
 }
