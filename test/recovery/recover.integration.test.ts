@@ -479,7 +479,7 @@ rootDescribe('a recovery', () => {
     }
   });
 
-  rootTest('takes away what mkinitramfs was building, and nothing of anybody else', async () => {
+  rootTest('takes away what mkinitramfs and apt were writing, and nothing of anybody else', async () => {
     const { workload, overlay, directory } = await cut('postinst-amid-state');
     try {
       const scratch = join(directory, 'var/tmp/mkinitramfs_Ab12Cd');
@@ -487,11 +487,16 @@ rootDescribe('a recovery', () => {
       writeFileSync(join(scratch, 'conf/arch.conf'), '');
       writeFileSync(join(directory, 'var/tmp/mkinitramfs-MAIN_Ab12Cd'), '');
       writeFileSync(join(directory, 'var/tmp/somebody'), "somebody's own\n");
+      writeFileSync(join(directory, 'var/lib/apt/extended_states.aB3dEf'), 'Package: hel');
+      writeFileSync(join(directory, 'var/lib/apt/extended_states.backup'), "somebody's own\n");
       const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
       expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
       expect(readdirSync(join(directory, 'var/tmp'))).toEqual(['somebody']);
+      const marks = readdirSync(join(directory, 'var/lib/apt')).filter((name) => name.includes('_states.'));
+      expect(marks).toEqual(['extended_states.backup']);
       const listed = await inRoot(directory, ['debmend', 'quarantine', 'list', '--json']);
       expect(listed.stdout).toContain('/var/tmp/mkinitramfs_Ab12Cd');
+      expect(listed.stdout).toContain('/var/lib/apt/extended_states.aB3dEf');
     } finally {
       overlay.remove();
     }

@@ -107,20 +107,38 @@ const HALVES = new RegExp(
 /** A service's link in a runlevel (update-rc.d(8)). */
 const RUNLEVEL = /^\/etc\/rc[0-6S]\.d\/[SK]\d\d(.+)$/;
 
-/** Where programs of maintainer scripts work that stays over a boot, and what is theirs there (mkinitramfs(8), DESTDIR). */
-const SCRATCH = { directory: '/var/tmp', names: /^mkinitramfs[-_]/ };
+/**
+ * What programs make under names of their own in places that outlast a boot, and nobody takes away when the power goes:
+ * mkinitramfs(8) in its DESTDIR, hundreds of megabytes perhaps, and apt, which writes its marks beside the file
+ * (apt-pkg/depcache.cc, writeStateFile).
+ */
+const SCRATCH = [
+  {
+    directory: '/var/tmp',
+    names: /^mkinitramfs[-_]/,
+    reason: 'an initramfs was being built there when the power went',
+  },
+  {
+    directory: '/var/lib/apt',
+    // mkstemp(3)'s, and no word such as "backup".
+    names: /^extended_states\.(?=.*[A-Z0-9])[A-Za-z0-9]{6}$/,
+    reason: 'apt was writing its marks there when the power went',
+  },
+];
 
-/** What a program was building when the power went, hundreds of megabytes perhaps, and nobody takes away. */
 function scratch({ root, before, crashed }: EffectsInput): Effect[] {
-  const directory = root.resolveDirectory(SCRATCH.directory);
-  if (!crashed || directory.kind !== 'found') return [];
-  return namesIn(directory.host)
-    .filter((name) => SCRATCH.names.test(name))
-    .flatMap((name) => {
-      const stat = lstatSync(fsPath(`${directory.host}/${name}`), { throwIfNoEntry: false });
-      if (stat === undefined || !isBornSince(stat, beginningOf(before))) return [];
-      return [aside(`${directory.inside}/${name}`, 'an initramfs was being built there when the power went')];
-    });
+  if (!crashed) return [];
+  return SCRATCH.flatMap(({ directory, names, reason }) => {
+    const found = root.resolveDirectory(directory);
+    if (found.kind !== 'found') return [];
+    return namesIn(found.host)
+      .filter((name) => names.test(name))
+      .flatMap((name) => {
+        const stat = lstatSync(fsPath(`${found.host}/${name}`), { throwIfNoEntry: false });
+        if (stat === undefined || !isBornSince(stat, beginningOf(before))) return [];
+        return [aside(`${found.inside}/${name}`, reason)];
+      });
+  });
 }
 
 function leftovers(input: EffectsInput): Effect[] {
