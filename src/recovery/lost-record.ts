@@ -9,6 +9,7 @@ import { changedRecords } from '../dpkg/selection.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import type { Transaction } from '../model/transaction.ts';
+import { Kind } from '../scan/work.ts';
 import { Entries } from '../snapshot/entries.ts';
 import { newestSealed, type Snapshot } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
@@ -18,6 +19,7 @@ import { readRegularFile } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
 import { lostControlFiles } from './control-files.ts';
 import { ownersBeside } from './owners.ts';
+import { listedAt } from './redo/before.ts';
 import { EXTENDED_STATES } from './redo/database.ts';
 import { bringsFiles, isReached, type RedoPackage } from './redo/decide.ts';
 import { isThereAt, namesIn } from './redo/effect.ts';
@@ -182,7 +184,7 @@ export function unsureOf(
   return [
     ...(isRebuilt ? packagesOf(transaction) : []),
     ...(isRebuilt ? untold(database, transaction, mended.reinstalled) : []),
-    ...otherRecords(store, database, transaction, mended),
+    ...otherRecords(root, store, database, transaction, mended),
     ...lostControlFiles(database, 'transaction-interrupted'),
     ...unverified(root, store, database, transaction, mended),
   ];
@@ -239,18 +241,51 @@ export function changedSince(
 }
 
 function otherRecords(
+  root: Root,
   store: Store,
-  { admindir }: Database,
+  database: Database,
   { id, startedAt }: Transaction,
   mended: Mended,
 ): LeftAlone[] {
   const snapshot = newestSealed(store, startedAt);
-  return changedSince(store, admindir, snapshot, mended).map((name) => ({
-    finding: 'transaction-interrupted',
-    package: name,
-    harmless: false,
-    reason: `dpkg says something else of it than in snapshot ${snapshot?.id}; whether the installation ${id}, of which the disk lost what was known, was to change that, and whether it is whole, nothing tells`,
-  }));
+  const unsure = { finding: 'transaction-interrupted', harmless: false } as const;
+  const untold = `whether the installation ${id}, of which the disk lost what was known, was to change that,`;
+  const names = changedSince(store, database.admindir, snapshot, mended);
+  return [
+    ...names.map((name) => ({
+      ...unsure,
+      package: name,
+      reason: `dpkg says something else of it than in snapshot ${snapshot?.id}; ${untold} and whether it is whole, nothing tells`,
+    })),
+    ...[...goneDirectories(root, store, database, snapshot, names)].map(([path, name]) => ({
+      ...unsure,
+      path: pathToText(path),
+      reason: `it was a directory of ${name} in snapshot ${snapshot?.id}, and is gone; ${untold} nothing tells`,
+    })),
+  ];
+}
+
+/**
+ * Directories where packages keep what their scripts and programs write, that a snapshot knows and that are gone: a
+ * removal leaves them where something lies in them. Those below /usr go with the files in them.
+ *
+ * @returns each with the package that had it
+ */
+function goneDirectories(
+  root: Root,
+  store: Store,
+  { admindir }: Database,
+  snapshot: Snapshot | undefined,
+  names: readonly string[],
+): Map<Bytes, string> {
+  const gone = new Map<Bytes, string>();
+  if (snapshot === undefined) return gone;
+  const entries = new Entries(store);
+  for (const name of names)
+    for (const path of listedAt(store, snapshot.id, `${admindir.inside}/info`, bytesFromText(name)))
+      if (!path.startsWith('/usr/') && entries.findAt(snapshot.id, path)?.kind === Kind.directory)
+        if (!isThere(root, path)) gone.set(path, name);
+  return gone;
 }
 
 /** What else it may have brought, or left half-written; or what stands where nothing stood, however old it looks. */

@@ -256,12 +256,14 @@ rootDescribe('of what was lost', () => {
       await cut(await atItsEnd(remove));
       for (const rest of ['-wal', '-shm']) rmSync(`${database}${rest}`, { force: true });
       writeFileSync(database, old);
+      rmSync(join(directory, 'var/lib/lab-extra'), { recursive: true });
       const { code, recovery, said } = await recovered(directory, remove);
       expect(code, said).toBe(1);
       expect(recovery.unmended.map(({ package: name }) => name)).toEqual(
         expect.arrayContaining(['lab-core', 'lab-extra', 'lab-lib']),
       );
-      expect(recovery.unmended.map(({ path }) => path)).toContain('/etc/stranger');
+      const paths = recovery.unmended.map(({ path }) => path);
+      expect(paths).toEqual(expect.arrayContaining(['/etc/stranger', '/var/lib/lab-extra']));
       expect(recovery.unmended.map(({ package: name }) => name)).not.toContain('dpkg');
     }),
   );

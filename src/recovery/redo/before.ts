@@ -75,27 +75,48 @@ export class Before {
 
   /** dpkg's control files of a package, by their names in the info directory. */
   controlFiles(info: Bytes, name: Bytes, run: number): Map<Bytes, Entry> {
-    const files = new Map<Bytes, Entry>();
-    for (const entry of this.below(info, run)) {
-      const file = entry.path.slice(info.length + 1);
-      if (isControlFileOf(file, name)) files.set(file, entry);
-    }
-    return files;
+    return controlFilesOf(this.below(info, run), info, name);
   }
 
   /** The paths of the lists that a package had (dpkg's info directory). */
   listedPaths(info: Bytes, name: Bytes, run: number): Bytes[] {
-    return [...this.controlFiles(info, name, run)].flatMap(([file, entry]) => {
-      const list = file.endsWith('.list') ? this.contentOf(entry) : undefined;
-      return list === undefined ? [] : parseList(bytesOf(list)).paths;
-    });
+    return listedIn(this.controlFiles(info, name, run), (entry) => this.contentOf(entry));
   }
 
   /** The copy of a file's content; undefined when there is none, or it does not read back as what was kept (I6). */
   contentOf(entry: Entry): Buffer | undefined {
-    if (entry.content === null || !this.#contents.isWhole(entry.content)) return undefined;
-    return this.#contents.read(entry.content);
+    return wholeContent(this.#contents, entry);
   }
+}
+
+/** The paths of the lists that a package had in a snapshot. */
+export function listedAt(store: Store, snapshot: number, info: Bytes, name: Bytes): Bytes[] {
+  const contents = new Contents(store);
+  const files = controlFilesOf(new Entries(store).at(snapshot, info), info, name);
+  return listedIn(files, (entry) => wholeContent(contents, entry));
+}
+
+function controlFilesOf(entries: Iterable<Entry>, info: Bytes, name: Bytes): Map<Bytes, Entry> {
+  const files = new Map<Bytes, Entry>();
+  for (const entry of entries) {
+    const file = entry.path.slice(info.length + 1);
+    if (isControlFileOf(file, name)) files.set(file, entry);
+  }
+  return files;
+}
+
+function listedIn(
+  files: ReadonlyMap<Bytes, Entry>,
+  contentOf: (entry: Entry) => Buffer | undefined,
+): Bytes[] {
+  return [...files].flatMap(([file, entry]) => {
+    const list = file.endsWith('.list') ? contentOf(entry) : undefined;
+    return list === undefined ? [] : parseList(bytesOf(list)).paths;
+  });
+}
+
+function wholeContent(contents: Contents, { content }: Entry): Buffer | undefined {
+  return content !== null && contents.isWhole(content) ? contents.read(content) : undefined;
 }
 
 function standInFor(
