@@ -11,6 +11,8 @@ import type { Root } from '../system/root.ts';
 import { lostControlFiles } from './control-files.ts';
 import { changedSince, isThere, type Mended, strangersIn, type Tree } from './lost-record.ts';
 import type { Redo } from './redo/redo.ts';
+import { statePlaces } from './redo/state.ts';
+import { leadsSomewhere } from './tracked-damage.ts';
 import { unverifiedSince } from './unverified.ts';
 
 /**
@@ -60,7 +62,7 @@ export function strangeSinceRepair(
   { unowned, isOwned }: Pick<Tree, 'unowned' | 'isOwned'>,
 ): LeftAlone[] {
   const named = new Map<Bytes, string>();
-  for (const { transaction, before, decision } of redone) {
+  for (const { transaction, before, decision, archives } of redone) {
     const names = new Set(decision.packages.map(({ record }) => bytesFromText(record.name)));
     for (const path of strangersIn(root, database, names, isOwned))
       named.set(path, `it lies in a directory of the packages of ${transaction.id}, and no package has it`);
@@ -70,6 +72,10 @@ export function strangeSinceRepair(
     for (const path of then)
       if (path.startsWith('/usr/') && !isOwned(path) && isThere(root, path))
         named.set(path, `packages of ${transaction.id} had it before, and no package has it now`);
+    for (const script of [...archives.values()].flatMap(({ scripts }) => scripts))
+      for (const path of statePlaces(script))
+        if (leadsNowhere(root, path))
+          named.set(path, `the maintainer scripts of ${transaction.id} name it, and it leads nowhere`);
   }
   const snapshot = newestSealed(store);
   if (snapshot !== undefined)
@@ -82,6 +88,12 @@ export function strangeSinceRepair(
     reason: `${reason}: a repair of the filesystem may be why`,
   }));
   return [...strange, ...lostControlFiles(database, 'filesystem-lost-found')];
+}
+
+function leadsNowhere(root: Root, path: Bytes): boolean {
+  const found = root.resolve(path);
+  const stat = found.kind === 'found' ? lstatSync(fsPath(found.host), { throwIfNoEntry: false }) : undefined;
+  return stat?.isSymbolicLink() === true && !leadsSomewhere(root, path, stat);
 }
 
 /** Of some tracked paths those that a snapshot would know if they had stood there. */

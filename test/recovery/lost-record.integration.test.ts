@@ -212,6 +212,9 @@ rootDescribe('of what was lost', () => {
       writeFileSync(at('usr/share/lab-extra/stranger'), 'of another directory\n');
       mkdirSync(at('usr/share/lab/gone/deep'), { recursive: true });
       writeFileSync(at('usr/share/lab/gone/stranger'), 'of another directory\n');
+      // Of another inode, with its times: a script that looks for a directory there of the version before leaves it.
+      rmSync(at('var/lib/lab-1'), { recursive: true });
+      symlinkSync('nowhere', at('var/lib/lab-1'));
       rmSync(at('var/lib/dpkg/info/sed.md5sums'));
       const { code, recovery, said } = await recovered(directory, upgrade);
       expect(code, said).toBe(1);
@@ -222,6 +225,7 @@ rootDescribe('of what was lost', () => {
           '/usr/share/lab-extra/stranger',
           '/usr/share/lab/gone',
           '/var/lib/dpkg/info',
+          '/var/lib/lab-1',
         ]),
       );
       expect(paths).not.toContain('/usr/share/lab/greeting.lab-core');
