@@ -28,8 +28,9 @@ import { statePlaces } from './redo/state.ts';
 import { touchedSince, unverifiedSince } from './unverified.ts';
 
 /** The packages of an installation that could not be brought to its end. */
-export function notEnded({ id, runs }: Transaction): LeftAlone[] {
-  const names = [...new Set(runs.flatMap(({ packages }) => packages.map(({ name }) => name)))];
+export function notEnded(transaction: Transaction): LeftAlone[] {
+  const { id } = transaction;
+  const names = packagesIn(transaction);
   if (names.length === 0) return [];
   const open = { finding: 'transaction-interrupted', harmless: false } as const;
   return [
@@ -77,7 +78,8 @@ export function leftBehind(
   { unowned, isOwned, changed }: Tree,
 ): LeftAlone[] {
   const { packages, admindir, info } = database;
-  if (!decision.crashed || before.records(admindir.inside) === undefined) return [];
+  const records = before.records(admindir.inside);
+  if (!decision.crashed || records === undefined) return [];
   const named = new Map<Bytes, string>(
     changed.map((path) => [path, `it changed since ${transaction.id} began, and no manifest vouches for it`]),
   );
@@ -109,12 +111,23 @@ export function leftBehind(
   const names = new Set(decision.packages.map(({ record }) => bytesFromText(record.name)));
   for (const path of strangersIn(root, database, names, isOwned))
     named.set(path, `it lies in a directory of the packages of ${transaction.id}, and no package has it`);
-  return [...named].map(([path, reason]) => ({
-    finding: 'transaction-interrupted',
-    path: pathToText(path),
-    harmless: false,
-    reason,
-  }));
+  const open = { finding: 'transaction-interrupted', harmless: false } as const;
+  const ours = new Set(packagesIn(transaction));
+  const others = [...changedRecords(records, recordsNow(admindir))]
+    .map(bytesToText)
+    .filter((name) => !ours.has(name));
+  return [
+    ...others.map((name) => ({
+      ...open,
+      package: name,
+      reason: `dpkg says something else of it than before ${transaction.id}, which has nothing to do with it`,
+    })),
+    ...[...named].map(([path, reason]) => ({ ...open, path: pathToText(path), reason })),
+  ];
+}
+
+function packagesIn({ runs }: Transaction): string[] {
+  return [...new Set(runs.flatMap(({ packages }) => packages.map(({ name }) => name)))];
 }
 
 /** Directories that everybody's packages have, and what they hold is theirs only. */
@@ -191,8 +204,9 @@ export function unsureOf(
 }
 
 /** What is not known of an installation whose record was lost, said of each of its packages. */
-function packagesOf({ id, runs }: Transaction): LeftAlone[] {
-  const names = [...new Set(runs.flatMap(({ packages }) => packages.map(({ name }) => name)))];
+function packagesOf(transaction: Transaction): LeftAlone[] {
+  const { id } = transaction;
+  const names = packagesIn(transaction);
   const unsure = { finding: 'transaction-interrupted', harmless: false } as const;
   if (names.length === 0)
     return [
@@ -210,12 +224,9 @@ function packagesOf({ id, runs }: Transaction): LeftAlone[] {
 }
 
 /** Packages that it had to do with, and that nobody could unpack once more. */
-function untold(
-  database: Database,
-  { id, startedAt, runs }: Transaction,
-  reinstalled: ReadonlySet<string>,
-): LeftAlone[] {
-  const known = new Set(runs.flatMap(({ packages }) => packages.map(({ name }) => name)));
+function untold(database: Database, transaction: Transaction, reinstalled: ReadonlySet<string>): LeftAlone[] {
+  const { id, startedAt } = transaction;
+  const known = new Set(packagesIn(transaction));
   return touchedSince(database, Date.parse(startedAt)).flatMap((pkg) => {
     const display = bytesToText(displayName(pkg, database.native));
     if (known.has(bytesToText(pkg.name)) || reinstalled.has(display)) return [];

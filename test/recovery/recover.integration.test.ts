@@ -22,7 +22,7 @@ import { afterAll, beforeAll, expect } from 'vitest';
 import { DEFAULT_ADMINDIR } from '../../src/dpkg/database.ts';
 import { reportSchema } from '../../src/model/report.ts';
 import { holdLocks } from '../../src/system/hold-locks.ts';
-import { inRoot } from '../lab/chroot.ts';
+import { inRoot, mustInRoot } from '../lab/chroot.ts';
 import { buildPackage } from '../lab/packages.ts';
 import { rootDescribe, rootTest } from '../lab/roots.ts';
 import { readImage } from './lab/image.ts';
@@ -51,6 +51,18 @@ async function knowFromNowhere(directory: string, names: readonly string[]): Pro
     join(directory, 'etc/apt/sources.list'),
     'deb [trusted=yes] http://nowhere.invalid/debian stable main\n',
   );
+}
+
+/** As a block of other content that still parses leaves a package's record in dpkg's status file. */
+function garbleRecord(directory: string, name: string): void {
+  const status = join(directory, 'var/lib/dpkg/status');
+  const text = readFileSync(status, 'utf8');
+  const garbled = text.replace(
+    new RegExp(`^(Package: ${name}\\n(?:.+\\n)*?Description: )`, 'm'),
+    '$1of another ',
+  );
+  expect(garbled).not.toBe(text);
+  writeFileSync(status, garbled);
 }
 
 rootDescribe('a recovery', () => {
@@ -452,6 +464,27 @@ rootDescribe('a recovery', () => {
     }
   });
 
+  rootTest(
+    'gives packages their records back that a lost block of the status file had, and parses',
+    async () => {
+      const { workload, overlay, directory, base } = await cut('postinst-amid-state');
+      try {
+        await mustInRoot(directory, ['sh', '-c', 'echo dash hold | dpkg --set-selections']);
+        garbleRecord(directory, 'sed');
+        const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+        expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 0 });
+        const status = join(directory, 'var/lib/dpkg/status');
+        const text = readFileSync(status, 'utf8');
+        expect(text).toMatch(/^Package: dash\n(?:.+\n)*?Status: hold ok installed$/m);
+        writeFileSync(status, text.replace('Status: hold ok', 'Status: install ok'));
+        const { expected } = await lab.uninterrupted(workload);
+        expect(compareImages(expected, await readImage(directory, base)).differences).toEqual([]);
+      } finally {
+        overlay.remove();
+      }
+    },
+  );
+
   rootTest('asks a network that is not there once, and names what stands half-done', async () => {
     const { workload, overlay, directory } = await cut('postinst-amid-state');
     try {
@@ -466,6 +499,7 @@ rootDescribe('a recovery', () => {
         writeFileSync(join(directory, 'usr/bin', name), Buffer.alloc(4096));
       await knowFromNowhere(directory, damaged);
       writeFileSync(join(directory, 'usr/bin/stranger'), 'of another time\n');
+      garbleRecord(directory, 'sed');
       const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
       expect(ended, ended.stdout + ended.stderr).toMatchObject({ code: 1 });
       const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
@@ -474,6 +508,7 @@ rootDescribe('a recovery', () => {
       expect(recovery?.unmended.map(({ path }) => path)).toEqual(
         expect.arrayContaining(['/usr/bin/stranger', '/var/lib/lab-2']),
       );
+      expect(recovery?.unmended.map(({ package: name }) => name)).toContain('sed');
     } finally {
       overlay.remove();
     }

@@ -2,16 +2,18 @@
  * dpkg's and apt's own files, as they were for the packages of an interrupted transaction: their stanzas, their control
  * files, their automatic marks. What others did meanwhile stays as it is.
  */
+import { lstatSync } from 'node:fs';
 import type { Database } from '../../dpkg/database.ts';
 import { changedRecords, packageOf, stanzasOf } from '../../dpkg/selection.ts';
 import { recordsNow } from '../../snapshot/transaction/outcome.ts';
-import { type Bytes, bufferOf, bytesFromText, bytesOf } from '../../system/bytes.ts';
+import { type Bytes, bufferOf, bytesFromText, bytesOf, fsPath } from '../../system/bytes.ts';
 import { readRegularFile } from '../../system/files.ts';
 import type { Root } from '../../system/root.ts';
 import { type Before, isControlFileOf } from './before.ts';
 import type { Decision } from './decide.ts';
 import { aside, type Effect } from './effect.ts';
 import { merged, rewindRecords } from './rewind.ts';
+import { beginningOf } from './state.ts';
 
 /** Where apt keeps its automatic marks (apt-mark(8); apt's apt-pkg/depcache.cc). */
 export const EXTENDED_STATES = '/var/lib/apt/extended_states';
@@ -29,7 +31,10 @@ export function rewindEffects(
   const effects: Effect[] = [];
   const now = recordsNow(database.admindir);
   // Across a crash also what it did to others: triggers that it made pending, and whatever was processed of them.
-  const rewound = new Set([...names, ...(decision.crashed ? disturbed(database, records, now) : [])]);
+  const others = decision.crashed
+    ? [...disturbed(database, records, now), ...garbled(database, before, records, now)]
+    : [];
+  const rewound = new Set([...names, ...others]);
   for (const name of database.admindir.names('updates')) {
     if (/^\d+$|^tmp\.i$/.test(name))
       effects.push(
@@ -61,6 +66,51 @@ function disturbed(database: Database, before: readonly Bytes[], now: readonly B
       return changed.has(name) && wasInstalled && state !== 'installed' && state !== 'config-files';
     })
     .map(({ name }) => name);
+}
+
+/**
+ * Packages that the transaction has nothing to do with and that nobody unpacked or removed since, which would have
+ * written their control files, and of whose record more has changed than what is wanted of them (dpkg(1),
+ * --set-selections): a block of the status file that a disk lost may still parse.
+ */
+function garbled(
+  { packages, admindir, info }: Database,
+  before: Before,
+  records: readonly Bytes[],
+  now: readonly Bytes[],
+): Bytes[] {
+  const changed = changedRecords(records, now);
+  const ours = new Set(
+    before.transaction.runs.flatMap((run) => run.packages.map(({ name }) => bytesFromText(name))),
+  );
+  const suspects = packages.filter(({ name }) => changed.has(name) && !ours.has(name));
+  if (suspects.length === 0) return [];
+  const old = merged(records);
+  const present = merged(now);
+  const since = beginningOf(before);
+  return suspects
+    .filter((pkg) => {
+      const key = `${pkg.name} ${pkg.architecture}`;
+      const then = withoutWant(old.get(key));
+      if (then === undefined || !/^Status: ok installed$/m.test(then)) return false;
+      const stem = info.stemOf(pkg);
+      return (
+        then !== withoutWant(present.get(key)) &&
+        [...info.kindsOf(stem)].every(
+          (kind) => !isChangedSince(`${admindir.host}/info/${stem}.${kind}`, since),
+        )
+      );
+    })
+    .map(({ name }) => name);
+}
+
+function withoutWant(stanza: Bytes | undefined): Bytes | undefined {
+  return stanza?.replace(/^Status: \S+ /m, 'Status: ');
+}
+
+function isChangedSince(host: Bytes, since: number): boolean {
+  const stat = lstatSync(fsPath(host), { throwIfNoEntry: false });
+  return stat !== undefined && stat.ctimeMs >= since;
 }
 
 function versionOf(stanza: Bytes): Bytes | undefined {
