@@ -35,6 +35,11 @@ export function unknownInstallation(
   const whole = new Set([...reinstalled].map((display) => display.replace(/:.*/, '')));
   root.forget();
   return [
+    {
+      finding: 'transaction-interrupted',
+      harmless: false,
+      reason: `an installation since snapshot ${snapshot.id}, which nobody knows of, may have been cut, and its record gone with the repair of the filesystem: give its command again`,
+    },
     ...names
       .filter((name) => !whole.has(name))
       .map((name) => ({

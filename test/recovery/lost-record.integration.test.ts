@@ -406,6 +406,10 @@ rootDescribe('of what was lost', () => {
       expect(recovery.unmended.map(({ package: name, path }) => path ?? name)).toEqual(
         expect.arrayContaining(['lab-lib', '/var/lib/lab-2', '/etc/lab-settings-2']),
       );
+      const general = recovery.unmended.filter((one) => one.package === undefined && one.path === undefined);
+      expect(general.map(({ reason }) => reason)).toEqual([
+        expect.stringContaining('give its command again'),
+      ]);
     }),
   );
 
