@@ -11,29 +11,47 @@ import type { Root } from '../system/root.ts';
 import { lostControlFiles } from './control-files.ts';
 import { changedSince, isThere, type Mended, strangersIn, type Tree } from './lost-record.ts';
 import type { Redo } from './redo/redo.ts';
-import { statePlaces } from './redo/state.ts';
+import { statePlaces, WRITTEN_BACK_MS } from './redo/state.ts';
 import { leadsSomewhere } from './tracked-damage.ts';
 import { unverifiedSince } from './unverified.ts';
+
+/** What of the time before it a recovery knows. */
+export interface Known extends Pick<Mended, 'reinstalled' | 'begun'> {
+  /** The last moment that the machine is known to have run, in milliseconds since the epoch. */
+  readonly lastAlive: number | undefined;
+  /** Whether an installation was brought to its end: what that writes is right. */
+  readonly redone: boolean;
+}
 
 /**
  * Where a repair of the filesystem took even the record of an installation: dpkg says something else than the newest
  * sealed snapshot, or nothing of packages whose control files are there, and no transaction tells why. Without the hooks
  * that is nothing strange; after such a repair it is.
+ *
+ * Without such a sign what was written right before the power went is named all the same: whose names it took, of their
+ * content it may have taken too.
  */
-export function unknownInstallation(
-  root: Root,
-  store: Store,
-  database: Database,
-  { reinstalled, begun }: Pick<Mended, 'reinstalled' | 'begun'>,
-): LeftAlone[] {
+export function unknownInstallation(root: Root, store: Store, database: Database, known: Known): LeftAlone[] {
   const snapshot = newestSealed(store);
   const names = changedSince(store, database.admindir, snapshot, { reinstalled: new Set(), redo: undefined });
   const isOrphaned = database.problems.some(({ code }) => code === 'database-orphan');
-  if (snapshot === undefined || (names.length === 0 && !isOrphaned)) return [];
-  const since = Date.parse(snapshot.takenAt);
+  if (snapshot === undefined) return [];
   const unsure = { finding: 'filesystem-lost-found', harmless: false } as const;
-  const whole = new Set([...reinstalled].map((display) => display.replace(/:.*/, '')));
-  root.forget();
+  const since = Date.parse(snapshot.takenAt);
+  const unverified = (from: number, reason: string): LeftAlone[] => {
+    root.forget();
+    return unverifiedSince(root, database, { since: from, until: known.begun }).map((path) => ({
+      ...unsure,
+      path: pathToText(path),
+      reason: `${reason}, and nothing tells what it should be: look whether it is whole`,
+    }));
+  };
+  if (names.length === 0 && !isOrphaned) {
+    if (known.redone) return [];
+    const last = Math.max(since, (known.lastAlive ?? since) - WRITTEN_BACK_MS);
+    return unverified(last, 'it changed shortly before the power went, and the filesystem was repaired');
+  }
+  const whole = new Set([...known.reinstalled].map((display) => display.replace(/:.*/, '')));
   return [
     {
       finding: 'transaction-interrupted',
@@ -47,11 +65,10 @@ export function unknownInstallation(
         package: name,
         reason: `dpkg says something else of it than in snapshot ${snapshot.id}, and a repair of the filesystem may have taken the record of why`,
       })),
-    ...unverifiedSince(root, database, { since, until: begun }).map((path) => ({
-      ...unsure,
-      path: pathToText(path),
-      reason: `it changed since snapshot ${snapshot.id}, an installation that nobody knows of may have been at work, and nothing tells what it should be: look whether it is whole`,
-    })),
+    ...unverified(
+      since,
+      `it changed since snapshot ${snapshot.id}, an installation that nobody knows of may have been at work`,
+    ),
   ];
 }
 

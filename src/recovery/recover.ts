@@ -324,9 +324,10 @@ class Recoverer {
   }
 
   #unsureAt({ database }: AuditResult): Unsure {
-    const { root, store, config } = this.#options;
+    const { root, store, config, lastAlive } = this.#options;
     return new Unsure(root, store, config, database, {
       begun: this.#begun,
+      lastAlive,
       acted: this.#run !== undefined,
       repaired: this.#repaired,
       reinstalled: this.#reinstalled,

@@ -25,6 +25,8 @@ import { unverifiedSince } from './unverified.ts';
 export interface Course {
   /** When it began, in milliseconds since the epoch. */
   readonly begun: number;
+  /** The last moment before it that the machine is known to have run, in milliseconds since the epoch. */
+  readonly lastAlive: number | undefined;
   /** Whether it changed anything. */
   readonly acted: boolean;
   /** Whether a repair of the filesystem took things away. */
@@ -116,14 +118,15 @@ export class Unsure {
 
   /** What a repair of the filesystem took with it, besides what lies in lost+found. */
   async #sinceRepair(): Promise<LeftAlone[]> {
-    const { redone, reinstalled, begun } = this.#course;
+    const { redone, reinstalled, begun, lastAlive } = this.#course;
     const tree = { unowned: await this.#unowned(), isOwned: this.#isOwned };
     const said = [
       ...takenByRepair(await trackedDamage(this.#root, this.#store, true)),
       ...strangeSinceRepair(this.#root, this.#store, this.#database, redone.values(), tree),
     ];
     if (this.#open().length > 0) return said;
-    return [...said, ...unknownInstallation(this.#root, this.#store, this.#database, { reinstalled, begun })];
+    const known = { reinstalled, begun, lastAlive, redone: redone.size > 0 };
+    return [...said, ...unknownInstallation(this.#root, this.#store, this.#database, known)];
   }
 
   /** What nothing was done about, because nobody knows whether it was to go or to stay. */

@@ -380,13 +380,16 @@ rootDescribe('of what was lost', () => {
       mkdirSync(passwd);
       writeFileSync(join(directory, 'etc/group'), 'this is a text of something else\n');
       rmSync(join(directory, 'etc/lab-settings-1'));
+      // Nobody tracks it, and it was written right before the power went.
+      writeFileSync(join(directory, 'var/lib/lab-extra/index'), 'this is a text of something else\n');
       const { code, recovery, said } = await recovered(directory, upgrade);
       expect(code, said).toBe(1);
       const left = compareImages(base, await readImage(directory, base)).differences;
-      expect(left.map((line) => line.slice(0, line.indexOf(':'))).sort()).toEqual(['/etc/lab-settings-1']);
-      expect(recovery.unmended.map(({ path }) => path)).toEqual(
-        expect.arrayContaining(['/etc/lab-settings-1', '/lost+found']),
-      );
+      const named = ['/etc/lab-settings-1', '/var/lib/lab-extra/index'];
+      expect(left.map((line) => line.slice(0, line.indexOf(':'))).sort()).toEqual(named);
+      const paths = recovery.unmended.map(({ path }) => path);
+      expect(paths).toEqual(expect.arrayContaining([...named, '/lost+found']));
+      expect(paths.filter((path) => path?.startsWith('/usr/'))).toEqual([]);
     }),
   );
 

@@ -18,7 +18,7 @@ import type { Before } from './before.ts';
 import { aside, type Effect, type EffectsInput, namesIn } from './effect.ts';
 
 /** After so long everything that was written is on disk, in milliseconds: 30 s until it expires, 5 until a flusher comes. */
-const WRITTEN_BACK_MS = 60_000;
+export const WRITTEN_BACK_MS = 60_000;
 /** File times are coarser than clocks. */
 const TICK_MS = 1000;
 /** Paths of the kind that state is kept under, as they stand in a shell script. */
