@@ -1,14 +1,19 @@
-/** dpkg's control files (its info directory) that are gone: nothing but its lists is missed by dpkg itself. */
+/** dpkg's control files (its info directory) that are gone or altered: nothing but its lists is missed by dpkg itself. */
 import type { Database } from '../dpkg/database.ts';
 import type { Package } from '../dpkg/package.ts';
 import { changedRecords } from '../dpkg/selection.ts';
 import type { FindingCode } from '../model/codes.ts';
 import { pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
+import { Kind } from '../scan/work.ts';
+import { loadXxh64 } from '../scan/xxh64.ts';
 import { Entries } from '../snapshot/entries.ts';
 import { newestSealed } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
 import { recordsAt, recordsNow } from '../snapshot/transaction/outcome.ts';
+import type { Bytes } from '../system/bytes.ts';
+import type { Root } from '../system/root.ts';
+import { hasOtherContent } from './tracked-damage.ts';
 
 /**
  * dpkg's info directory, where packages have lost their list or their checksums: dpkg(1), --audit, asks for both, and for
@@ -27,20 +32,36 @@ function lacksControlFiles({ info }: Database, pkg: Package): boolean {
   return !kinds.has('list') || !kinds.has('md5sums');
 }
 
-/** dpkg's control files that a snapshot knows, of packages of which dpkg says the same as then, and that are gone. */
-export function goneControlFiles(store: Store, { admindir, info, packages }: Database): LeftAlone[] {
+/**
+ * dpkg's control files that a snapshot knows, of packages of which dpkg says the same as then, and that are gone or hold
+ * something else: only a new version of its package changes one.
+ *
+ * @param renewed names of packages that were unpacked once more since, whose control files came with that
+ */
+export async function alteredControlFiles(
+  root: Root,
+  store: Store,
+  { admindir, info, packages }: Database,
+  renewed: ReadonlySet<Bytes>,
+): Promise<LeftAlone[]> {
   const snapshot = newestSealed(store);
   const then = recordsAt(store, admindir.inside, snapshot?.id);
   if (snapshot === undefined || then === undefined) return [];
   const changed = changedRecords(then, recordsNow(admindir));
-  const stems = new Set(packages.filter(({ name }) => !changed.has(name)).map((pkg) => info.stemOf(pkg)));
+  const same = packages.filter(({ name }) => !changed.has(name));
+  const stems = new Map(same.map((pkg) => [info.stemOf(pkg), pkg]));
   const directory = `${admindir.inside}/info`;
-  return [...new Entries(store).at(snapshot.id, directory)].flatMap(({ path }): LeftAlone[] => {
+  const xxh64 = await loadXxh64();
+  return [...new Entries(store).at(snapshot.id, directory)].flatMap((entry): LeftAlone[] => {
+    const { path, kind } = entry;
     const file = path.slice(directory.length + 1);
     const dot = file.lastIndexOf('.');
     const stem = file.slice(0, Math.max(0, dot));
-    if (!stems.has(stem) || info.kindsOf(stem).has(file.slice(dot + 1))) return [];
-    const reason = `it stands in snapshot ${snapshot.id}, its package has not changed since, and it is gone`;
+    const pkg = stems.get(stem);
+    if (pkg === undefined || kind !== Kind.file) return [];
+    const isThere = info.kindsOf(stem).has(file.slice(dot + 1));
+    if (isThere && (renewed.has(pkg.name) || !hasOtherContent(root, entry, xxh64))) return [];
+    const reason = `it stands in snapshot ${snapshot.id}, its package has not changed since, and it ${isThere ? 'holds something else' : 'is gone'}`;
     return [{ finding: 'database-unreadable', path: pathToText(path), harmless: false, reason }];
   });
 }

@@ -13,7 +13,7 @@ import { listTransactions } from '../snapshot/transaction/record.ts';
 import { type Bytes, bytesFromText } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { strangeSinceRepair, unknownInstallation } from './after-repair.ts';
-import { goneControlFiles } from './control-files.ts';
+import { alteredControlFiles } from './control-files.ts';
 import { forgottenPackages } from './forgotten.ts';
 import { leftBehind, notEnded, putBackOnly, unsureOf } from './lost-record.ts';
 import { ownersBeside } from './owners.ts';
@@ -65,7 +65,7 @@ export class Unsure {
     return [
       ...this.#forgotten(),
       ...(repaired ? await this.#sinceRepair() : []),
-      ...(repaired || acted ? goneControlFiles(this.#store, this.#database) : []),
+      ...(repaired || acted ? await this.#controlFiles() : []),
     ];
   }
 
@@ -99,6 +99,20 @@ export class Unsure {
       said.push(...leftBehind(this.#root, redo, this.#database, tree));
     }
     return said;
+  }
+
+  #controlFiles(): Promise<LeftAlone[]> {
+    const { reinstalled, redone } = this.#course;
+    const renewed = new Set([
+      ...[...reinstalled].map((display) => display.replace(/:.*/, '')),
+      ...[...redone.values()].flatMap(({ decision }) => decision.packages.map(({ record }) => record.name)),
+    ]);
+    return alteredControlFiles(
+      this.#root,
+      this.#store,
+      this.#database,
+      new Set([...renewed].map(bytesFromText)),
+    );
   }
 
   #open(): Transaction[] {

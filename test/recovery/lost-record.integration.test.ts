@@ -236,12 +236,14 @@ rootDescribe('of what was lost', () => {
     inOverlay(upgrade, async (directory, cut) => {
       await cut(AMID_STATE);
       const gone = ['sed.md5sums', 'dash.postrm', 'dpkg.postrm'];
-      for (const name of gone) rmSync(join(directory, 'var/lib/dpkg/info', name));
+      const info = join(directory, 'var/lib/dpkg/info');
+      for (const name of gone) rmSync(join(info, name));
+      writeFileSync(join(info, 'debconf.conffiles'), '/etc/of-another\n');
       const { code, recovery, said } = await recovered(directory, upgrade);
       expect(code, said).toBe(1);
       expect(recovery).toMatchObject({ outcome: 'incomplete', transaction: { end: 'finished' } });
       expect(recovery.unmended.map(({ path }) => path)).toEqual(
-        gone.map((name) => `/var/lib/dpkg/info/${name}`).sort(),
+        [...gone, 'debconf.conffiles'].map((name) => `/var/lib/dpkg/info/${name}`).sort(),
       );
     }),
   );
