@@ -9,10 +9,10 @@ import type { Store } from '../snapshot/store.ts';
 import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { lostControlFiles } from './control-files.ts';
+import { leadsNowhere, linksToNowhere } from './links.ts';
 import { changedSince, isThere, type Mended, strangersIn, type Tree } from './lost-record.ts';
 import type { Redo } from './redo/redo.ts';
 import { statePlaces, WRITTEN_BACK_MS } from './redo/state.ts';
-import { leadsSomewhere } from './tracked-damage.ts';
 import { unverifiedSince } from './unverified.ts';
 
 /** What of the time before it a recovery knows. */
@@ -99,6 +99,8 @@ export function strangeSinceRepair(
         if (leadsNowhere(root, path))
           named.set(path, `the maintainer scripts of ${transaction.id} name it, and it leads nowhere`);
   }
+  for (const path of linksToNowhere(root, isOwned))
+    named.set(path, 'it leads nowhere, and no package has it');
   const snapshot = newestSealed(store);
   if (snapshot !== undefined)
     for (const path of unknownTo(root, store, snapshot, unowned))
@@ -110,12 +112,6 @@ export function strangeSinceRepair(
     reason: `${reason}: a repair of the filesystem may be why`,
   }));
   return [...strange, ...lostControlFiles(database, 'filesystem-lost-found')];
-}
-
-function leadsNowhere(root: Root, path: Bytes): boolean {
-  const found = root.resolve(path);
-  const stat = found.kind === 'found' ? lstatSync(fsPath(found.host), { throwIfNoEntry: false }) : undefined;
-  return stat?.isSymbolicLink() === true && !leadsSomewhere(root, path, stat);
 }
 
 /** Of some tracked paths those that a snapshot would know if they had stood there. */

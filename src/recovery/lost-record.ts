@@ -18,6 +18,7 @@ import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
 import { readRegularFile } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
 import { lostControlFiles } from './control-files.ts';
+import { linksToNowhere } from './links.ts';
 import { ownersBeside } from './owners.ts';
 import { listedAt } from './redo/before.ts';
 import { EXTENDED_STATES } from './redo/database.ts';
@@ -105,6 +106,8 @@ export function leftBehind(
         named.set(`${admindir.inside}/alternatives/${name}`, reason);
     }
   }
+  for (const path of linksToNowhere(root, isOwned))
+    named.set(path, 'it leads nowhere, and no package has it');
   for (const path of unowned)
     if (before.find(path) === undefined)
       named.set(path, `it was not there before ${transaction.id}, and no package has it`);

@@ -352,6 +352,7 @@ rootDescribe('of what was lost', () => {
     inOverlay(upgrade, async (directory, cut) => {
       // It is older than the installation, and so it stays; mkdir fails at it.
       symlinkSync('nowhere', join(directory, 'var/lib/lab-2'));
+      symlinkSync('nowhere', join(directory, 'var/lib/of-another-inode'));
       await sleep(1500); // times of files are coarser than clocks, and so a second is allowed for
       await cut({ class: 'script', at: 'postinst-after-settings' });
       writeFileSync(join(directory, 'etc/stranger'), 'of another directory\n');
@@ -365,6 +366,7 @@ rootDescribe('of what was lost', () => {
         expect.arrayContaining([
           '/var/lib/lab-2',
           '/var/lib/dpkg/alternatives/lab-pager',
+          '/var/lib/of-another-inode',
           '/etc/stranger',
           '/usr/share/lab/real/control',
         ]),
