@@ -48,8 +48,11 @@ export function unknownInstallation(root: Root, store: Store, database: Database
   };
   if (names.length === 0 && !isOrphaned) {
     if (known.redone) return [];
-    const last = Math.max(since, (known.lastAlive ?? since) - WRITTEN_BACK_MS);
-    return unverified(last, 'it changed shortly before the power went, and the filesystem was repaired');
+    // What is older was on disk by then, also where it is younger than the snapshot.
+    return unverified(
+      (known.lastAlive ?? since) - WRITTEN_BACK_MS,
+      'it changed shortly before the power went, and the filesystem was repaired',
+    );
   }
   const whole = new Set([...known.reinstalled].map((display) => display.replace(/:.*/, '')));
   return [
