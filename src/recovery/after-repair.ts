@@ -3,6 +3,8 @@ import { lstatSync } from 'node:fs';
 import type { Database } from '../dpkg/database.ts';
 import { pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
+import { Kind } from '../scan/work.ts';
+import { loadXxh64 } from '../scan/xxh64.ts';
 import { Entries } from '../snapshot/entries.ts';
 import { newestSealed, type Snapshot } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
@@ -11,8 +13,10 @@ import type { Root } from '../system/root.ts';
 import { lostControlFiles } from './control-files.ts';
 import { leadsNowhere, linksToNowhere } from './links.ts';
 import { changedSince, isThere, type Mended, strangersIn, type Tree } from './lost-record.ts';
+import { targetOf } from './redo/effect.ts';
 import type { Redo } from './redo/redo.ts';
 import { statePlaces, WRITTEN_BACK_MS } from './redo/state.ts';
+import { hasContentOf, standingAt } from './tracked-damage.ts';
 import { unverifiedSince } from './unverified.ts';
 
 /** What of the time before it a recovery knows. */
@@ -31,16 +35,23 @@ export interface Known extends Pick<Mended, 'reinstalled' | 'begun'> {
  * Without such a sign what was written right before the power went is named all the same: whose names it took, of their
  * content it may have taken too.
  */
-export function unknownInstallation(root: Root, store: Store, database: Database, known: Known): LeftAlone[] {
+export async function unknownInstallation(
+  root: Root,
+  store: Store,
+  database: Database,
+  known: Known,
+): Promise<LeftAlone[]> {
   const snapshot = newestSealed(store);
   const names = changedSince(store, database.admindir, snapshot, { reinstalled: new Set(), redo: undefined });
   const isOrphaned = database.problems.some(({ code }) => code === 'database-orphan');
   if (snapshot === undefined) return [];
   const unsure = { finding: 'filesystem-lost-found', harmless: false } as const;
   const since = Date.parse(snapshot.takenAt);
+  const isKnown = await asIn(root, store, snapshot);
   const unverified = (from: number, reason: string): LeftAlone[] => {
     root.forget();
-    return unverifiedSince(root, database, { since: from, until: known.begun }).map((path) => ({
+    const changed = unverifiedSince(root, database, { since: from, until: known.begun, isKnown });
+    return changed.map((path) => ({
       ...unsure,
       path: pathToText(path),
       reason: `${reason}, and nothing tells what it should be: look whether it is whole`,
@@ -115,6 +126,19 @@ export function strangeSinceRepair(
     reason: `${reason}: a repair of the filesystem may be why`,
   }));
   return [...strange, ...lostControlFiles(database, 'filesystem-lost-found')];
+}
+
+/** Whether a path is a file or a link that a snapshot knows, and the same as then. */
+async function asIn(root: Root, store: Store, { id }: Snapshot): Promise<(path: Bytes) => boolean> {
+  const entries = new Entries(store);
+  const xxh64 = await loadXxh64();
+  return (path) => {
+    const entry = entries.findAt(id, path);
+    const stat = entry === undefined ? undefined : standingAt(root, path);
+    if (entry === undefined || stat === undefined || stat === 'elsewhere') return false;
+    if (stat.isSymbolicLink()) return entry.target !== null && entry.target === targetOf(root.hostPath(path));
+    return stat.isFile() && entry.kind === Kind.file && hasContentOf(root, entry, xxh64);
+  };
 }
 
 /** Of some tracked paths those that a snapshot would know if they had stood there. */

@@ -13,7 +13,7 @@ import type { Store } from '../snapshot/store.ts';
 import { recordsAt, recordsNow } from '../snapshot/transaction/outcome.ts';
 import type { Bytes } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
-import { hasOtherContent } from './tracked-damage.ts';
+import { hasContentOf } from './tracked-damage.ts';
 
 /**
  * dpkg's info directory, where packages have lost their list or their checksums: dpkg(1), --audit, asks for both, and for
@@ -60,7 +60,7 @@ export async function alteredControlFiles(
     const pkg = stems.get(stem);
     if (pkg === undefined || kind !== Kind.file) return [];
     const isThere = info.kindsOf(stem).has(file.slice(dot + 1));
-    if (isThere && (renewed.has(pkg.name) || !hasOtherContent(root, entry, xxh64))) return [];
+    if (isThere && (renewed.has(pkg.name) || hasContentOf(root, entry, xxh64))) return [];
     const reason = `it stands in snapshot ${snapshot.id}, its package has not changed since, and it ${isThere ? 'holds something else' : 'is gone'}`;
     return [{ finding: 'database-unreadable', path: pathToText(path), harmless: false, reason }];
   });

@@ -62,11 +62,10 @@ export function damageOf(
   return was === undefined ? undefined : lostForm(entry.path, bytesOf(was), now.data);
 }
 
-/** Whether a regular file that a snapshot knows has other content now; not where it cannot be read. */
-export function hasOtherContent(root: Root, entry: Entry, xxh64: Xxh64): boolean {
-  const now = readRegularFile(root.hostPath(entry.path), TRACKED_READ_LIMIT);
-  if (now.kind !== 'read') return false;
-  return entry.xxh64 !== null && !entry.xxh64.equals(xxh64Of(xxh64, Buffer.from(now.data, 'latin1')));
+/** Whether a regular file has the content that a snapshot knows of it; not where it cannot be read. */
+export function hasContentOf(root: Root, { path, xxh64: known }: Entry, xxh64: Xxh64): boolean {
+  const now = readRegularFile(root.hostPath(path), TRACKED_READ_LIMIT);
+  return now.kind === 'read' && known?.equals(xxh64Of(xxh64, Buffer.from(now.data, 'latin1'))) === true;
 }
 
 /** Whether something is a link to something that is there. */

@@ -140,7 +140,7 @@ export class Unsure {
     ];
     if (this.#open().length > 0) return said;
     const known = { reinstalled, begun, lastAlive, redone: redone.size > 0 };
-    return [...said, ...unknownInstallation(this.#root, this.#store, this.#database, known)];
+    return [...said, ...(await unknownInstallation(this.#root, this.#store, this.#database, known))];
   }
 
   /** What nothing was done about, because nobody knows whether it was to go or to stay. */

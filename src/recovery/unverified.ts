@@ -40,6 +40,14 @@ const MOST_OF_A_DIRECTORY = 50;
 
 type Kind = 'directory' | 'link' | 'file';
 
+/** In milliseconds since the epoch. */
+interface Period {
+  readonly since: number;
+  readonly until: number;
+  /** Whether somebody else vouches for a file or a link, beside the manifests. */
+  readonly isKnown?: (path: Bytes) => boolean;
+}
+
 /**
  * Paths inside the root, sorted; never those below another one.
  *
@@ -52,7 +60,7 @@ type Kind = 'directory' | 'link' | 'file';
 export function unverifiedSince(
   root: Root,
   database: Database,
-  { since, until }: { readonly since: number; readonly until: number },
+  { since, until, isKnown = () => false }: Period,
 ): Bytes[] {
   const vouched = new Set<Bytes>();
   new OwnedPaths(root, database.admindir).each((path) => vouched.add(path));
@@ -92,7 +100,7 @@ export function unverifiedSince(
       if (stat === undefined) continue;
       const kind = stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'link' : 'file';
       const isRecent = stat.ctimeMs >= since;
-      if (isRecent && !isVouchedFor(path, kind, stat)) changed.push(path);
+      if (isRecent && !isVouchedFor(path, kind, stat) && !isKnown(path)) changed.push(path);
       else if (kind === 'directory') below.push(...walk(path));
     }
     if (changed.length > MOST_OF_A_DIRECTORY) return [directory];

@@ -1,5 +1,5 @@
 /** One thing that is done to the tree before an interrupted transaction's packages are installed once more. */
-import { lstatSync, readdirSync } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import type { Diversion } from '../../dpkg/diversions.ts';
 import type { Xxh64 } from '../../scan/xxh64.ts';
 import type { Entry } from '../../snapshot/entries.ts';
@@ -68,6 +68,11 @@ export function putBackTo(before: Before, entry: Entry, reason: string): Effect[
 /** Whether anything stands at a path of this host, a dangling link too. */
 export function isThereAt(host: Bytes): boolean {
   return lstatSync(fsPath(host), { throwIfNoEntry: false }) !== undefined;
+}
+
+/** Where a link of this host points. @throws the errno when it is none, or goes away meanwhile */
+export function targetOf(host: Bytes): Bytes {
+  return bytesOf(readlinkSync(fsPath(host), { encoding: 'buffer' }));
 }
 
 /** The names in a directory; none when it cannot be read. */
