@@ -70,7 +70,7 @@ export function readDatabase(root: Root, path: Bytes = DEFAULT_ADMINDIR): Databa
     }
   }
   readArchitectures(admindir, problems);
-  readTriggers(admindir, problems);
+  const interests = readTriggers(admindir, problems);
   return {
     admindir,
     native,
@@ -83,6 +83,7 @@ export function readDatabase(root: Root, path: Bytes = DEFAULT_ADMINDIR): Databa
     alternatives: readAlternatives(admindir, problems),
     problems,
     info,
+    interests,
     stamp,
   };
 }

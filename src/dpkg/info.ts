@@ -7,7 +7,8 @@ import type { ReadOutcome } from '../system/files.ts';
 import type { Admindir } from './admindir.ts';
 import { displayName, type Package } from './package.ts';
 import { type DatabaseProblem, isNulFilled, nulTailStart } from './problem.ts';
-import { checkDeclarations } from './triggers.ts';
+import type { Interests } from './tables.ts';
+import { checkDeclarations, interestsOf } from './triggers.ts';
 
 /** The newest layout that dpkg knows: architecture-qualified names. */
 const FORMAT_MULTIARCH = 1;
@@ -128,8 +129,15 @@ export class InfoDirectory {
   /**
    * Looks at a package's other control files: a script that is empty or all NUL runs as success, and a package is
    * then called installed that was never configured.
+   *
+   * @param interests what its triggers are held against; nothing where they are not known
    */
-  checkControlFiles(pkg: Package, native: Bytes, problems: DatabaseProblem[]): void {
+  checkControlFiles(
+    pkg: Package,
+    native: Bytes,
+    problems: DatabaseProblem[],
+    interests: Interests | undefined,
+  ): void {
     const stem = this.stemOf(pkg);
     for (const kind of [...this.kindsOf(stem)].sort()) {
       if (kind === 'list' || kind === 'md5sums' || kind.endsWith('-new') || kind.startsWith('dpkg-'))
@@ -160,7 +168,11 @@ export class InfoDirectory {
         });
       } else if (kind === 'triggers') {
         const dpkgMessage = checkDeclarations(data, base.file);
-        if (dpkgMessage === undefined) continue;
+        if (dpkgMessage === undefined) {
+          if (interests !== undefined && HAS_INTERESTS.has(pkg.state))
+            problems.push(...this.#missingInterests(pkg, base.package, data, interests));
+          continue;
+        }
         problems.push({
           ...base,
           code: 'database-control-malformed',
@@ -171,7 +183,34 @@ export class InfoDirectory {
       }
     }
   }
+
+  /** dpkg has them written down before it calls a package unpacked (src/main/unpack.c, trig_file_interests_save). */
+  #missingInterests(pkg: Package, display: Bytes, data: Bytes, interests: Interests): DatabaseProblem[] {
+    const missing = new Map<Bytes, Bytes[]>();
+    for (const { trigger, package: name } of interestsOf(data, pkg)) {
+      if (interests.get(trigger)?.has(name)) continue;
+      const file = trigger.startsWith('/') ? 'File' : trigger;
+      missing.set(file, [...(missing.get(file) ?? []), trigger]);
+    }
+    return [...missing].map(([file, triggers]) => ({
+      code: 'database-triggers-interest-missing',
+      file: `${this.#admindir.inside}/triggers/${file}`,
+      package: display,
+      message: `the package is not listed for ${triggers.join(', ')}, and is not told when that is activated`,
+      blocksDpkg: false,
+      likelyOutage: true,
+    }));
+  }
 }
+
+/** Where a package's interests are written down; while it is half-installed nobody knows whose. */
+const HAS_INTERESTS: ReadonlySet<Package['state']> = new Set([
+  'unpacked',
+  'half-configured',
+  'triggers-awaited',
+  'triggers-pending',
+  'installed',
+]);
 
 /** A script may be a compiled program, which is full of NUL bytes; every other control file is text. */
 function isDamagedByNul(data: Bytes, script: boolean): boolean {

@@ -7,6 +7,7 @@ import type { InfoDirectory } from './info.ts';
 import { parseList, parseMd5sums } from './manifest.ts';
 import { displayName, type Package } from './package.ts';
 import type { DatabaseProblem } from './problem.ts';
+import type { Interests } from './tables.ts';
 
 /** What a package's own lists say that it owns. */
 export interface Manifest {
@@ -30,6 +31,8 @@ export interface ManifestSource {
   readonly info: InfoDirectory;
   /** The architecture of the root's own dpkg; empty when nothing tells it. */
   readonly native: Bytes;
+  /** What triggers/ holds; undefined where it was not read, or is damaged. */
+  readonly interests?: Interests | undefined;
   /** Grows while manifests are read. */
   readonly problems: DatabaseProblem[];
 }
@@ -72,7 +75,7 @@ export function readManifest(source: ManifestSource, pkg: Package, wantHashes: b
   } else if (outcome.kind === 'unreadable') {
     problems.push({ ...info.unreadable(stem, 'md5sums', outcome.errno, false), package: display });
   }
-  info.checkControlFiles(pkg, native, problems);
+  info.checkControlFiles(pkg, native, problems, source.interests);
   return {
     record: pkg,
     display,

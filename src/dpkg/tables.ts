@@ -76,18 +76,33 @@ export function readArchitectures(admindir: Admindir, problems: DatabaseProblem[
   });
 }
 
-export function readTriggers(admindir: Admindir, problems: DatabaseProblem[]): void {
+/** Who is interested in what, by the trigger: packages as the files of triggers/ have them. */
+export type Interests = ReadonlyMap<Bytes, ReadonlySet<Bytes>>;
+
+/** @returns undefined where one of the files is damaged, and so nobody knows whether an interest is missing */
+export function readTriggers(admindir: Admindir, problems: DatabaseProblem[]): Interests | undefined {
+  const interests = new Map<Bytes, Set<Bytes>>();
+  const add = (trigger: Bytes, name: Bytes): void => {
+    const packages = interests.get(trigger) ?? new Set();
+    interests.set(trigger, packages.add(name));
+  };
+  const before = problems.length;
   for (const name of admindir.names('triggers')) {
     if (name === 'Lock' || name.endsWith('-new') || name.endsWith('.new')) continue;
     const data = readOptional(admindir, `triggers/${name}`, problems);
     if (data === undefined) continue;
     const file = `${admindir.inside}/triggers/${name}`;
-    const message =
-      name === 'File'
-        ? parseTriggersFile(data, file).message
-        : name === 'Unincorp'
-          ? parseUnincorp(data, file).message
-          : parseExplicitInterest(data, file);
+    const message = ((): string | undefined => {
+      if (name === 'Unincorp') return parseUnincorp(data, file).message;
+      if (name !== 'File') {
+        const explicit = parseExplicitInterest(data, file);
+        for (const pkg of explicit.packages) add(name, pkg);
+        return explicit.message;
+      }
+      const parsed = parseTriggersFile(data, file);
+      for (const { path, package: pkg } of parsed.triggers) add(path, pkg);
+      return parsed.message;
+    })();
     if (message === undefined) continue;
     problems.push({
       code: name === 'Unincorp' ? 'database-triggers-unincorp-damaged' : 'database-triggers-file-damaged',
@@ -98,6 +113,7 @@ export function readTriggers(admindir: Admindir, problems: DatabaseProblem[]): v
       likelyOutage: true,
     });
   }
+  return problems.length === before ? interests : undefined;
 }
 
 export function readAlternatives(admindir: Admindir, problems: DatabaseProblem[]): readonly Alternative[] {

@@ -5,6 +5,7 @@
  */
 import type { Bytes } from '../system/bytes.ts';
 import { checkedLines } from './lines.ts';
+import type { Package } from './package.ts';
 import { illegalSpecifier } from './relations.ts';
 
 /** linebuf of trig_file_interests_ensure. */
@@ -67,16 +68,44 @@ function parseFileInterest(line: Bytes, file: Bytes): FileTrigger | string {
 }
 
 /** triggers/NAME: `package[/noawait]`, a line each. @param file the file's name for dpkg's message */
-export function parseExplicitInterest(data: Bytes, file: Bytes): string | undefined {
+export function parseExplicitInterest(
+  data: Bytes,
+  file: Bytes,
+): { packages: Bytes[]; message: string | undefined } {
   const { lines, sound, message } = checkedLines(data, file, FILE_LINE_LIMIT);
+  const packages: Bytes[] = [];
   for (const line of lines.slice(0, sound)) {
     const { package: name } = splitOptions(line);
     const illegal = illegalSpecifier(name);
     if (illegal !== undefined) {
-      return `trigger interest file '${file}' syntax error; illegal package name '${name.slice(0, 250)}': ${illegal.slice(0, 250)}`;
+      const refused = `trigger interest file '${file}' syntax error; illegal package name '${name.slice(0, 250)}': ${illegal.slice(0, 250)}`;
+      return { packages, message: refused };
     }
+    packages.push(name);
   }
-  return message;
+  return { packages, message };
+}
+
+/** What a package's own triggers file declares an interest in. */
+export interface Interest {
+  readonly trigger: Bytes;
+  /** The package as the files of triggers/ have it. */
+  readonly package: Bytes;
+  /** With its option. */
+  readonly word: Bytes;
+}
+
+/** Of its own triggers file (deb-triggers(5); lib/dpkg/triglib.c, trig_parse_ci). */
+export function interestsOf(text: Bytes, pkg: Package): Interest[] {
+  // pnaw_same: only co-installable packages bear their architecture here.
+  const name =
+    pkg.multiArch === 'same' && pkg.architecture !== '' ? `${pkg.name}:${pkg.architecture}` : pkg.name;
+  return text.split('\n').flatMap((line) => {
+    const [, directive, trigger] =
+      /^[ \t]*(interest(?:-await|-noawait)?)[ \t]+([\x21-\x7e]+)[ \t]*$/.exec(line) ?? [];
+    if (trigger === undefined) return [];
+    return [{ trigger, package: name, word: directive === 'interest-noawait' ? `${name}/noawait` : name }];
+  });
 }
 
 const DIRECTIVES: ReadonlySet<Bytes> = new Set(

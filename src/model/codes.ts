@@ -66,6 +66,7 @@ export const FINDING_CODES = {
   'database-format-missing': 'info/format is missing although architecture-qualified names are in use',
   'database-format-unknown': 'info/format is newer than any known dpkg',
   'database-triggers-file-damaged': 'triggers/File or an interest file cannot be parsed',
+  'database-triggers-interest-missing': 'a package is not listed for a trigger that it is interested in',
   'database-triggers-unincorp-damaged': 'triggers/Unincorp cannot be parsed',
   'database-arch-damaged': 'the list of architectures cannot be parsed',
   'database-alternatives-damaged': 'an entry of the alternatives database cannot be parsed',

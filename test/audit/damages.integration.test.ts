@@ -467,6 +467,11 @@ const ALONE: readonly Damage[] = [
     findings: [`critical outage database-triggers-file-damaged - /${ADMIN}/triggers/File`],
   },
   {
+    what: 'an interest in a trigger that is gone',
+    make: (root) => rmSync(at(root, `${ADMIN}/triggers/ldconfig`)),
+    findings: [`error outage database-triggers-interest-missing libc-bin /${ADMIN}/triggers/ldconfig`],
+  },
+  {
     what: 'activated triggers cut off',
     make: (root) => writeFileSync(at(root, `${ADMIN}/triggers/Unincorp`), 'ldconfig libc'),
     findings: [`critical outage database-triggers-unincorp-damaged - /${ADMIN}/triggers/Unincorp`],

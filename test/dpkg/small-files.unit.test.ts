@@ -181,7 +181,7 @@ describe('an explicit interest', () => {
       "trigger interest file 'F' syntax error; illegal package name 'Lib c': illegal package name in specifier 'Lib c': character ' ' not allowed (only letters, digits and characters '-+._')",
     ],
   ])('%j', (data, message) => {
-    expect(parseExplicitInterest(data, 'F')).toBe(message);
+    expect(parseExplicitInterest(data, 'F').message).toBe(message);
   });
 });
 

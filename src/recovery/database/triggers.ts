@@ -4,18 +4,10 @@
  * any record, only Unincorp itself knows.
  */
 
-import type { Package } from '../../dpkg/package.ts';
 import type { DatabaseProblem } from '../../dpkg/problem.ts';
-import { parseUnincorp } from '../../dpkg/triggers.ts';
-import type { Bytes } from '../../system/bytes.ts';
+import { type Interest, interestsOf, parseUnincorp } from '../../dpkg/triggers.ts';
 import type { RecordSet } from './record-text.ts';
 import type { Workbench } from './workbench.ts';
-
-interface Interest {
-  readonly trigger: Bytes;
-  /** `package` or `package/noawait`, as the files of triggers/ have it. */
-  readonly word: Bytes;
-}
 
 /** After the control files: what they will hold decides. */
 export async function mendTriggers(bench: Workbench, records: RecordSet): Promise<void> {
@@ -23,7 +15,9 @@ export async function mendTriggers(bench: Workbench, records: RecordSet): Promis
   const problems = bench.database.problems.filter(({ file }) => file.startsWith(directory));
   if (problems.length === 0) return;
   const interests = await allInterests(bench, records);
-  for (const problem of problems) {
+  // Several packages may be missing in one file.
+  const each = new Map(problems.map((problem) => [problem.file, problem]));
+  for (const problem of each.values()) {
     if (problem.file === `${directory}Unincorp`) mendUnincorp(bench, problem);
     else await mendInterests(bench, problem, interests);
   }
@@ -35,24 +29,9 @@ async function allInterests(bench: Workbench, records: RecordSet): Promise<Inter
   for (const { package: pkg } of records.all()) {
     if (pkg.state === 'not-installed' || pkg.state === 'config-files') continue;
     const text = await bench.contentOf(`info/${info.stemOf(pkg)}.triggers`);
-    if (text !== undefined) interests.push(...interestsOf(text, nameOf(pkg)));
+    if (text !== undefined) interests.push(...interestsOf(text, pkg));
   }
   return interests;
-}
-
-/** pnaw_same: only co-installable packages bear their architecture here. */
-function nameOf(pkg: Package): Bytes {
-  return pkg.multiArch === 'same' && pkg.architecture !== '' ? `${pkg.name}:${pkg.architecture}` : pkg.name;
-}
-
-/** The interests that a triggers file declares (lib/dpkg/triglib.c, trig_parse_ci). */
-function interestsOf(text: Bytes, name: Bytes): Interest[] {
-  return text.split('\n').flatMap((line) => {
-    const [, directive, trigger] =
-      /^[ \t]*(interest(?:-await|-noawait)?)[ \t]+([\x21-\x7e]+)[ \t]*$/.exec(line) ?? [];
-    if (trigger === undefined) return [];
-    return [{ trigger, word: directive === 'interest-noawait' ? `${name}/noawait` : name }];
-  });
 }
 
 async function mendInterests(
@@ -72,8 +51,10 @@ async function mendInterests(
   // dpkg has them in the order in which they came; what stands in the old file or a copy keeps its place.
   const old = (await bench.contentOf(`triggers/${name}`)) ?? '';
   const copies = (await bench.copies(`triggers/${name}`)).map(({ data }) => data);
-  const known = [old, ...copies].map((data) =>
-    [...new Set(data.split('\n'))].filter((line) => wanted.includes(line)),
+  // A sound file that lacks one keeps what it has.
+  const isSound = problem.code === 'database-triggers-interest-missing';
+  const known = (isSound ? [old] : [old, ...copies]).map((data) =>
+    [...new Set(data.split('\n'))].filter((line) => (isSound ? line !== '' : wanted.includes(line))),
   );
   const best = known.reduce((most, next) => (next.length > most.length ? next : most), []);
   const lines = [...best, ...wanted.filter((line) => !best.includes(line))];

@@ -92,6 +92,7 @@ const TOPIC_OF: Readonly<Record<FindingCode, Topic | typeof BY_LOOKS>> = {
   'database-format-missing': 'format',
   'database-format-unknown': 'format',
   'database-triggers-file-damaged': 'triggers',
+  'database-triggers-interest-missing': 'triggers',
   'database-triggers-unincorp-damaged': 'triggers',
   'database-arch-damaged': 'backup',
   'database-alternatives-damaged': 'backup',

@@ -295,6 +295,16 @@ const CASES: readonly Case[] = [
     by: [['store'], []],
   },
   {
+    what: 'triggers/File is older, and an explicit interest is gone',
+    damage: (files) => {
+      files.change(`${D}triggers/File`, (data) => data.replace(/.*\n/, ''));
+      files.remove(`${D}triggers/ldconfig`);
+    },
+    codes: ['database-triggers-interest-missing'],
+    by: [[]],
+    except: ['triggers/File'],
+  },
+  {
     what: 'triggers/Unincorp has a NUL tail',
     damage: (files) => files.write(`${D}triggers/Unincorp`, `ldconfig -\n${'\0'.repeat(64)}`),
     codes: ['database-triggers-unincorp-damaged'],
