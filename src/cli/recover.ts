@@ -2,13 +2,16 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { audit, compareFindings } from '../audit/audit.ts';
 import { loadConfig } from '../config/config.ts';
+import type { Config } from '../config/settings.ts';
 import { checkFindings, type Settled, settleAtStart, settleChecks } from '../fsck/schedule.ts';
 import type { Outage } from '../model/outage.ts';
+import { pathToText } from '../model/path-text.ts';
 import type { Recovery } from '../model/recovery.ts';
 import type { Report } from '../model/report.ts';
 import { assessOutage, lastAlive } from '../outage/assess.ts';
 import { unfinishedRuns } from '../recovery/actions.ts';
 import { runDirectory } from '../recovery/journal.ts';
+import { returnLostStore } from '../recovery/lost-store.ts';
 import { type RecoverResult, recover } from '../recovery/recover.ts';
 import { requestLines, stepLines } from '../report/checks.ts';
 import { recoverReport } from '../report/document.ts';
@@ -59,6 +62,7 @@ export async function recoverCommand(options: unknown): Promise<number> {
     width: process.stdout.columns || Number.POSITIVE_INFINITY,
     all: args.all === true,
   };
+  const isReturned = args.store === undefined && mayRepair(mode, config) && (await isStoreReturned(root));
   return await withStore(root, args.store, async (store) => {
     // The verdict comes first, within a second; the full audit takes its time.
     const outage = await assessOutage(root, store.directory, mode !== 'dry-run');
@@ -80,6 +84,7 @@ export async function recoverCommand(options: unknown): Promise<number> {
           command: ['debmend', ...process.argv.slice(2)],
           lastAlive: lastAlive(outage),
           outage: outage.verdict,
+          repaired: isReturned,
           lockWait: (args.wait ?? 0) * 1000,
           signal,
           onProgress: progress?.update,
@@ -113,6 +118,20 @@ export async function recoverCommand(options: unknown): Promise<number> {
       progress?.stop();
     }
   });
+}
+
+function mayRepair(mode: Recovery['mode'], { recovery }: Config): boolean {
+  return mode === 'apply' || (mode === 'service' && recovery.policy === 'repair');
+}
+
+/** Before it is opened: a repair of the filesystem may have put it into lost+found. */
+async function isStoreReturned(root: Root): Promise<boolean> {
+  const returned = await returnLostStore(root);
+  if (returned === undefined) return false;
+  process.stderr.write(
+    `debmend: a repair of the filesystem had put debmend's own store into ${pathToText(returned.from)}; that is ${pathToText(returned.to)} again\n`,
+  );
+  return true;
 }
 
 /** What came of checks that were asked for; only a recovery that changes something writes it down. */

@@ -23,8 +23,8 @@ import { unverifiedSince } from './unverified.ts';
 export interface Known extends Pick<Mended, 'reinstalled' | 'begun'> {
   /** The last moment that the machine is known to have run, in milliseconds since the epoch. */
   readonly lastAlive: number | undefined;
-  /** Whether an installation was brought to its end: what that writes is right. */
-  readonly redone: boolean;
+  /** Whether there are things that nobody knows, and no installation that was brought to its end explains them. */
+  readonly isLeft: boolean;
 }
 
 /**
@@ -32,8 +32,8 @@ export interface Known extends Pick<Mended, 'reinstalled' | 'begun'> {
  * sealed snapshot, or nothing of packages whose control files are there, and no transaction tells why. Without the hooks
  * that is nothing strange; after such a repair it is.
  *
- * Without such a sign what was written right before the power went is named all the same: whose names it took, of their
- * content it may have taken too.
+ * Without such a sign, and with things left that nobody knows, what was written right before the power went is named all
+ * the same: where it took names, it may have taken content too.
  */
 export async function unknownInstallation(
   root: Root,
@@ -58,7 +58,7 @@ export async function unknownInstallation(
     }));
   };
   if (names.length === 0 && !isOrphaned) {
-    if (known.redone) return [];
+    if (!known.isLeft) return [];
     // What is older was on disk by then, also where it is younger than the snapshot.
     return unverified(
       (known.lastAlive ?? since) - WRITTEN_BACK_MS,

@@ -45,6 +45,8 @@ export interface RecoverOptions {
   readonly command: readonly string[];
   /** The last moment that the machine is known to have run before an outage, in milliseconds since the epoch. */
   readonly lastAlive: number | undefined;
+  /** Whether a repair of the filesystem is known to have moved something, whatever lies in lost+found now. */
+  readonly repaired?: boolean;
   /** How the boot before ended; a check is due for what has no journal. */
   readonly outage?: OutageVerdict | undefined;
   /** How long others are waited for that hold dpkg's locks, in milliseconds. */
@@ -101,7 +103,12 @@ export async function recover(options: RecoverOptions): Promise<RecoverResult> {
       locks,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
-    const recoverer = new Recoverer(options, policy, programs, { run, actions, problems, repaired: isLost });
+    const recoverer = new Recoverer(options, policy, programs, {
+      run,
+      actions,
+      problems,
+      repaired: isLost || options.repaired === true,
+    });
     run = undefined;
     return await recoverer.run();
   } catch (error) {
@@ -323,13 +330,15 @@ class Recoverer {
     return this.#tools;
   }
 
-  #unsureAt({ database }: AuditResult): Unsure {
+  #unsureAt(after: AuditResult): Unsure {
+    const { database } = after;
     const { root, store, config, lastAlive } = this.#options;
     return new Unsure(root, store, config, database, {
       begun: this.#begun,
       lastAlive,
       acted: this.#run !== undefined,
       repaired: this.#repaired,
+      isLeft: wasRepaired(after),
       reinstalled: this.#reinstalled,
       redone: this.#redone,
       examined: this.#examined,

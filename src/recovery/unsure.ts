@@ -31,6 +31,8 @@ export interface Course {
   readonly acted: boolean;
   /** Whether a repair of the filesystem took things away. */
   readonly repaired: boolean;
+  /** Whether any of that is left, and nobody knows what it is. */
+  readonly isLeft: boolean;
   /** Packages that were unpacked once more, as dpkg prints them. */
   readonly reinstalled: ReadonlySet<string>;
   /** What was done with the interrupted transactions, by their ids. */
@@ -132,14 +134,14 @@ export class Unsure {
 
   /** What a repair of the filesystem took with it, besides what lies in lost+found. */
   async #sinceRepair(): Promise<LeftAlone[]> {
-    const { redone, reinstalled, begun, lastAlive } = this.#course;
+    const { redone, reinstalled, begun, lastAlive, isLeft } = this.#course;
     const tree = { unowned: await this.#unowned(), isOwned: this.#isOwned };
     const said = [
       ...takenByRepair(await trackedDamage(this.#root, this.#store, true)),
       ...strangeSinceRepair(this.#root, this.#store, this.#database, redone.values(), tree),
     ];
     if (this.#open().length > 0) return said;
-    const known = { reinstalled, begun, lastAlive, redone: redone.size > 0 };
+    const known = { reinstalled, begun, lastAlive, isLeft: isLeft && redone.size === 0 };
     return [...said, ...(await unknownInstallation(this.#root, this.#store, this.#database, known))];
   }
 

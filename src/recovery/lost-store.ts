@@ -1,0 +1,142 @@
+/**
+ * debmend's own store in lost+found, where a repair of the filesystem put it: without its snapshots nothing else there is
+ * known, dpkg's database neither. It returns before it is opened when it knows this very filesystem, by the inode numbers
+ * and times of change (inode(7)) of packages' files: those of a chroot's store, or of a copy, are others.
+ *
+ *     lost+found/#12            is /var/lib/debmend
+ *     lost+found/#12/debmend    #12 is /var/lib, when there is none
+ *     lost+found/#12/lib/debmend
+ */
+import { existsSync, lstatSync, renameSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { lostDirectories } from '../fsck/lost-directories.ts';
+import { Kind } from '../scan/work.ts';
+import { copyStore } from '../snapshot/copy.ts';
+import { Entries, Origin } from '../snapshot/entries.ts';
+import { newestSealed } from '../snapshot/snapshots.ts';
+import { openStore, STORE_DIRECTORY, STORE_FILE, type Store, storeDirectory } from '../snapshot/store.ts';
+import { listTransactions } from '../snapshot/transaction/record.ts';
+import { type Bytes, bufferOf, fsPath } from '../system/bytes.ts';
+import { syncDirectory } from '../system/durable.ts';
+import type { Root } from '../system/root.ts';
+import { namesIn } from './redo/effect.ts';
+
+/** Of so many files the store has to know the inode: a few may be alike by chance. */
+const MIN_KNOWN = 100;
+/** And of those that are there so large a share: an upgrade that was cut has replaced the others. */
+const MIN_SHARE = 0.5;
+
+export interface ReturnedStore {
+  /** Inside the root. */
+  readonly from: Bytes;
+  readonly to: Bytes;
+}
+
+/**
+ * Returns it, in one rename; a store without snapshots that was made meanwhile goes into it, as replaced-TIME.
+ *
+ * @returns undefined where there is none, where it is not known to be this root's, or where the root's own has snapshots
+ * @throws the error of the call that failed
+ */
+export async function returnLostStore(root: Root): Promise<ReturnedStore | undefined> {
+  const candidates = lostDirectories(root).flatMap((directory) => storesIn(root, directory));
+  if (candidates.length === 0 || (await knowsAnything(root))) return undefined;
+  const known: Candidate[] = [];
+  for (const one of candidates) if (await knowsThisFilesystem(root, one)) known.push(one);
+  const [only] = known;
+  if (only === undefined || known.length > 1) return undefined;
+  return moveBack(root, only);
+}
+
+interface Candidate {
+  /** What is moved, and where to; inside the root. */
+  readonly from: Bytes;
+  readonly to: Bytes;
+  /** The store's directory as a path of this host. */
+  readonly store: string;
+}
+
+function storesIn(root: Root, directory: Bytes): Candidate[] {
+  return namesIn(root.hostPath(directory)).flatMap((name) => {
+    const from = `${directory}/${name}`;
+    return ['', '/debmend', '/lib/debmend'].flatMap((below): Candidate[] => {
+      const store = bufferOf(root.hostPath(`${from}${below}`)).toString('utf8');
+      const file = lstatSync(`${store}/${STORE_FILE}`, { throwIfNoEntry: false });
+      if (file?.isFile() !== true) return [];
+      return [{ from, to: STORE_DIRECTORY.slice(0, STORE_DIRECTORY.length - below.length), store }];
+    });
+  });
+}
+
+/** Whether the root's own store has anything that a lost one could not replace: what `debmend undo` needs, too. */
+async function knowsAnything(root: Root): Promise<boolean> {
+  const directory = storeDirectory(root);
+  const rest = namesIn(directory).filter((name) => !name.startsWith(STORE_FILE));
+  if (rest.some((name) => namesIn(`${directory}/${name}`).length > 0)) return true;
+  if (!existsSync(`${directory}/${STORE_FILE}`)) return false;
+  const knows = (store: Store): boolean =>
+    newestSealed(store) !== undefined || listTransactions(store).length > 0;
+  return (await withCopy(root, directory, knows)) ?? true;
+}
+
+async function knowsThisFilesystem(root: Root, { store }: Candidate): Promise<boolean> {
+  return (
+    (await withCopy(root, store, (opened) => {
+      const snapshot = newestSealed(opened);
+      if (snapshot === undefined) return false;
+      let there = 0;
+      let known = 0;
+      for (const { path, kind, origin, ino, ctime } of new Entries(opened).at(snapshot.id)) {
+        if (kind !== Kind.file || (origin & Origin.owned) === 0) continue;
+        const stat = statOf(root.hostPath(path));
+        if (stat === undefined) continue;
+        there += 1;
+        if (stat.ino === ino && stat.ctimeMs === ctime) known += 1;
+      }
+      return known >= MIN_KNOWN && known >= there * MIN_SHARE;
+    })) ?? false
+  );
+}
+
+/** @returns undefined where it cannot be read */
+async function withCopy<T>(root: Root, directory: string, work: (store: Store) => T): Promise<T | undefined> {
+  let copy: string | undefined;
+  let store: Store | undefined;
+  try {
+    copy = copyStore(directory);
+    if (copy === undefined) return undefined;
+    store = await openStore(root, { directory: copy });
+    return work(store);
+  } catch {
+    return undefined;
+  } finally {
+    store?.close();
+    if (copy !== undefined) rmSync(copy, { recursive: true, force: true });
+  }
+}
+
+function moveBack(root: Root, { from, to, store }: Candidate): ReturnedStore | undefined {
+  const source = root.hostPath(from);
+  const parent = root.resolveDirectory(dirname(to));
+  if (parent.kind !== 'found') return undefined;
+  const target = `${parent.host}${to.slice(dirname(to).length)}`;
+  const isThere = statOf(target) !== undefined;
+  // A directory above it that somebody made again holds more than this.
+  if (isThere && to !== STORE_DIRECTORY) return undefined;
+  const name = `replaced-${new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '')}`;
+  // Into the one that comes: a cut in between leaves that to be returned, and nothing else.
+  if (isThere) renameSync(fsPath(target), `${store}/${name}`);
+  renameSync(fsPath(source), fsPath(target));
+  for (const directory of [parent.host, root.hostPath(dirname(from))])
+    syncDirectory(bufferOf(directory).toString('utf8'));
+  root.forget();
+  return { from, to };
+}
+
+function statOf(host: Bytes) {
+  try {
+    return lstatSync(fsPath(host), { throwIfNoEntry: false });
+  } catch {
+    return undefined; // a file where a directory was
+  }
+}
