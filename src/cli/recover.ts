@@ -11,7 +11,7 @@ import type { Report } from '../model/report.ts';
 import { assessOutage, lastAlive } from '../outage/assess.ts';
 import { unfinishedRuns } from '../recovery/actions.ts';
 import { runDirectory } from '../recovery/journal.ts';
-import { returnLostStore } from '../recovery/lost-store.ts';
+import { type ReturnedStore, returnLostStore } from '../recovery/lost-store.ts';
 import { type RecoverResult, recover } from '../recovery/recover.ts';
 import { requestLines, stepLines } from '../report/checks.ts';
 import { recoverReport } from '../report/document.ts';
@@ -20,6 +20,7 @@ import { renderRecovery } from '../report/recovery.ts';
 import type { Store } from '../snapshot/store.ts';
 import { listTransactions } from '../snapshot/transaction/record.ts';
 import { writeDurably } from '../system/durable.ts';
+import { messageOf } from '../system/errors.ts';
 import type { Root } from '../system/root.ts';
 import { EXIT } from './exit-codes.ts';
 import { interruptible } from './interruption.ts';
@@ -126,7 +127,13 @@ function mayRepair(mode: Recovery['mode'], { recovery }: Config): boolean {
 
 /** Before it is opened: a repair of the filesystem may have put it into lost+found. */
 async function isStoreReturned(root: Root): Promise<boolean> {
-  const returned = await returnLostStore(root);
+  let returned: ReturnedStore | undefined;
+  try {
+    returned = await returnLostStore(root);
+  } catch (error) {
+    // Without it everything goes on, and nothing is lost: it stays where it is.
+    process.stderr.write(`debmend: returning debmend's own store from lost+found: ${messageOf(error)}\n`);
+  }
   if (returned === undefined) return false;
   process.stderr.write(
     `debmend: a repair of the filesystem had put debmend's own store into ${pathToText(returned.from)}; that is ${pathToText(returned.to)} again\n`,

@@ -128,7 +128,7 @@ export function strangeSinceRepair(
   return [...strange, ...lostControlFiles(database, 'filesystem-lost-found')];
 }
 
-/** Whether a path is a file or a link that a snapshot knows, and the same as then. */
+/** Whether a snapshot knows what stands at a path, and it is the same as then. */
 async function asIn(root: Root, store: Store, { id }: Snapshot): Promise<(path: Bytes) => boolean> {
   const entries = new Entries(store);
   const xxh64 = await loadXxh64();
@@ -137,6 +137,7 @@ async function asIn(root: Root, store: Store, { id }: Snapshot): Promise<(path: 
     const stat = entry === undefined ? undefined : standingAt(root, path);
     if (entry === undefined || stat === undefined || stat === 'elsewhere') return false;
     if (stat.isSymbolicLink()) return entry.target !== null && entry.target === targetOf(root.hostPath(path));
+    if (stat.isDirectory()) return entry.kind === Kind.directory;
     return stat.isFile() && entry.kind === Kind.file && hasContentOf(root, entry, xxh64);
   };
 }

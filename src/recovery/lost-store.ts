@@ -61,8 +61,7 @@ function storesIn(root: Root, directory: Bytes): Candidate[] {
     const from = `${directory}/${name}`;
     return ['', '/debmend', '/lib/debmend'].flatMap((below): Candidate[] => {
       const store = bufferOf(root.hostPath(`${from}${below}`)).toString('utf8');
-      const file = lstatSync(`${store}/${STORE_FILE}`, { throwIfNoEntry: false });
-      if (file?.isFile() !== true) return [];
+      if (statOf(`${store}/${STORE_FILE}`)?.isFile() !== true) return [];
       return [{ from, to: STORE_DIRECTORY.slice(0, STORE_DIRECTORY.length - below.length), store }];
     });
   });

@@ -15,6 +15,7 @@ import type { Root } from '../system/root.ts';
 import { strangeSinceRepair, unknownInstallation } from './after-repair.ts';
 import { alteredControlFiles } from './control-files.ts';
 import { forgottenPackages } from './forgotten.ts';
+import { garbledNames } from './garbled-names.ts';
 import { leftBehind, notEnded, putBackOnly, unsureOf } from './lost-record.ts';
 import { ownersBeside } from './owners.ts';
 import type { Redo } from './redo/redo.ts';
@@ -68,6 +69,7 @@ export class Unsure {
       ...this.#forgotten(),
       ...(repaired ? await this.#sinceRepair() : []),
       ...(repaired || acted ? await this.#controlFiles() : []),
+      ...(repaired || this.#hasLied() ? garbledNames(this.#root, this.#store, this.#isOwned) : []),
     ];
   }
 
@@ -101,6 +103,11 @@ export class Unsure {
       said.push(...leftBehind(this.#root, redo, this.#database, tree));
     }
     return said;
+  }
+
+  /** Whether a disk lost what it had promised to keep. */
+  #hasLied(): boolean {
+    return this.#open().some((transaction) => hasLostSnapshots(this.#store, transaction));
   }
 
   #controlFiles(): Promise<LeftAlone[]> {

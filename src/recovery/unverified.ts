@@ -16,7 +16,7 @@ import type { Root } from '../system/root.ts';
 import { ACCOUNT_FILES } from './accounts.ts';
 
 /** Where installations put what is meant to stay. */
-const TREES = ['/boot', '/etc', '/opt', '/usr', '/var'] as const;
+export const TREES = ['/boot', '/etc', '/opt', '/usr', '/var'] as const;
 
 /** What programs rewrite as they please, and what the audit judges by itself: dpkg's own and debmend's. */
 const NOT_JUDGED: ReadonlySet<Bytes> = new Set([

@@ -140,6 +140,9 @@ rootDescribe('of what was lost', () => {
     inOverlay(upgrade, async (directory, cut) => {
       await cut(AMID_STATE);
       const record = loseRecord(directory);
+      const garbled = ['o\x95\x81', 'usr/share/two\nlines', 'usr/share/ünïcode'];
+      for (const name of garbled) writeFileSync(Buffer.from(join(directory, name), 'latin1'), '');
+      writeFileSync(join(directory, 'usr/share/ünï'), '');
       const first = await recovered(directory, upgrade);
       expect(first.code, first.said).toBe(1);
       const id = record.slice(record.lastIndexOf('/') + 1);
@@ -154,6 +157,11 @@ rootDescribe('of what was lost', () => {
       expect(first.recovery.unmended.map(({ path }) => path)).toEqual(
         expect.arrayContaining(['/var/lib/lab-2', '/usr/lib/lab/liblab.so']),
       );
+      const strange = first.recovery.unmended.filter(({ reason }) => reason.includes('such a name'));
+      expect(strange).toHaveLength(3);
+      expect(strange.map(({ path }) => path)).not.toContain('/usr/share/ünï');
+      for (const name of garbled) rmSync(Buffer.from(join(directory, name), 'latin1'));
+      rmSync(join(directory, 'usr/share/ünï'));
       // Its packages came to their end from the kept archives alone, and what could not be read is still there.
       const shown = await inRoot(directory, ['dpkg-query', '-W', 'lab-core', 'lab-extra', 'lab-lib']);
       expect(shown.stdout).toMatch(/^lab-core\t2\.0\nlab-extra\t2\.0\nlab-lib:\w+\t2\.0\n$/);

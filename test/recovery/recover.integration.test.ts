@@ -347,7 +347,7 @@ rootDescribe('a recovery', () => {
         };
         const first = await recovered();
         expect(first.ended, first.ended.stdout).toMatchObject({ code: 1 });
-        expect(first.recovery?.unmended.map(({ path }) => path)).toEqual(['/lost+found']);
+        expect(first.recovery?.unmended.map(({ path }) => path)).toContain('/lost+found');
         expect(readdirSync(at('lost+found'))).toEqual(['#15']);
         const { differences } = compareImages(base, await readImage(directory, base));
         expect(differences.filter((line) => !line.startsWith('/lost+found'))).toEqual([]);
