@@ -12,8 +12,9 @@ import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { lostControlFiles } from './control-files.ts';
 import { leadsNowhere, linksToNowhere } from './links.ts';
-import { changedSince, isThere, type Mended, strangersIn, type Tree } from './lost-record.ts';
-import { targetOf } from './redo/effect.ts';
+import { listedThen } from './listed-then.ts';
+import { changedSince, type Mended, strangersIn, type Tree } from './lost-record.ts';
+import { isThere, targetOf } from './redo/effect.ts';
 import type { Redo } from './redo/redo.ts';
 import { statePlaces, WRITTEN_BACK_MS } from './redo/state.ts';
 import { hasContentOf, standingAt } from './tracked-damage.ts';
@@ -79,6 +80,10 @@ export async function unknownInstallation(
         package: name,
         reason: `dpkg says something else of it than in snapshot ${snapshot.id}, and a repair of the filesystem may have taken the record of why`,
       })),
+    ...listedThen(root, store, database, snapshot, names.map(bytesFromText), false).map((one) => ({
+      ...unsure,
+      ...one,
+    })),
     ...unverified(
       since,
       `it changed since snapshot ${snapshot.id}, an installation that nobody knows of may have been at work`,

@@ -13,6 +13,7 @@ import type { Store } from '../snapshot/store.ts';
 import { recordsAt, recordsNow } from '../snapshot/transaction/outcome.ts';
 import type { Bytes } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
+import { listedThen } from './listed-then.ts';
 import { hasContentOf } from './tracked-damage.ts';
 
 /**
@@ -41,9 +42,10 @@ function lacksControlFiles({ info }: Database, pkg: Package): boolean {
 export async function alteredControlFiles(
   root: Root,
   store: Store,
-  { admindir, info, packages }: Database,
+  database: Database,
   renewed: ReadonlySet<Bytes>,
 ): Promise<LeftAlone[]> {
+  const { admindir, info, packages } = database;
   const snapshot = newestSealed(store);
   const then = recordsAt(store, admindir.inside, snapshot?.id);
   if (snapshot === undefined || then === undefined) return [];
@@ -52,7 +54,8 @@ export async function alteredControlFiles(
   const stems = new Map(same.map((pkg) => [info.stemOf(pkg), pkg]));
   const directory = `${admindir.inside}/info`;
   const xxh64 = await loadXxh64();
-  return [...new Entries(store).at(snapshot.id, directory)].flatMap((entry): LeftAlone[] => {
+  const unlisted = new Set<Bytes>();
+  const altered = [...new Entries(store).at(snapshot.id, directory)].flatMap((entry): LeftAlone[] => {
     const { path, kind } = entry;
     const file = path.slice(directory.length + 1);
     const dot = file.lastIndexOf('.');
@@ -61,7 +64,13 @@ export async function alteredControlFiles(
     if (pkg === undefined || kind !== Kind.file) return [];
     const isThere = info.kindsOf(stem).has(file.slice(dot + 1));
     if (isThere && (renewed.has(pkg.name) || hasContentOf(root, entry, xxh64))) return [];
+    if (file.endsWith('.list')) unlisted.add(pkg.name);
     const reason = `it stands in snapshot ${snapshot.id}, its package has not changed since, and it ${isThere ? 'holds something else' : 'is gone'}`;
     return [{ finding: 'database-unreadable', path: pathToText(path), harmless: false, reason }];
   });
+  const paths = listedThen(root, store, database, snapshot, unlisted, true);
+  return [
+    ...altered,
+    ...paths.map((one) => ({ finding: 'database-unreadable' as const, harmless: false, ...one })),
+  ];
 }

@@ -9,7 +9,6 @@ import { changedRecords } from '../dpkg/selection.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import type { Transaction } from '../model/transaction.ts';
-import { Kind } from '../scan/work.ts';
 import { Entries } from '../snapshot/entries.ts';
 import { newestSealed, type Snapshot } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
@@ -17,13 +16,14 @@ import { recordsAt, recordsNow } from '../snapshot/transaction/outcome.ts';
 import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
 import { readRegularFile } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
+import { ACCOUNT_FILES } from './accounts.ts';
 import { lostControlFiles } from './control-files.ts';
 import { linksToNowhere } from './links.ts';
+import { listedThen } from './listed-then.ts';
 import { ownersBeside } from './owners.ts';
-import { listedAt } from './redo/before.ts';
 import { EXTENDED_STATES } from './redo/database.ts';
 import { bringsFiles, isReached, type RedoPackage } from './redo/decide.ts';
-import { isThereAt, namesIn } from './redo/effect.ts';
+import { isThere, namesIn } from './redo/effect.ts';
 import type { Redo } from './redo/redo.ts';
 import { statePlaces } from './redo/state.ts';
 import { touchedSince, unverifiedSince } from './unverified.ts';
@@ -155,11 +155,6 @@ export function strangersIn(
     });
 }
 
-export function isThere(root: Root, path: Bytes): boolean {
-  const found = root.resolve(path);
-  return found.kind === 'found' && isThereAt(found.host);
-}
-
 const isDirectory = (host: Bytes): boolean =>
   lstatSync(fsPath(host), { throwIfNoEntry: false })?.isDirectory() === true;
 
@@ -202,8 +197,23 @@ export function unsureOf(
     ...(isRebuilt ? untold(database, transaction, mended.reinstalled) : []),
     ...otherRecords(root, store, database, transaction, mended),
     ...lostControlFiles(database, 'transaction-interrupted'),
+    ...accountsOfRemovals(root, transaction),
     ...unverified(root, store, database, transaction, mended),
   ];
+}
+
+/**
+ * What the scripts of removed packages did to accounts a disk may have taken back, whole, and then nothing tells of it: the
+ * scripts are gone with the packages.
+ */
+function accountsOfRemovals(root: Root, { id, runs }: Transaction): LeftAlone[] {
+  if (!runs.some(({ packages }) => packages.some(({ action }) => action === 'remove'))) return [];
+  return ACCOUNT_FILES.filter((path) => isThere(root, path)).map((path) => ({
+    finding: 'transaction-interrupted',
+    path: pathToText(path),
+    harmless: false,
+    reason: `the installation ${id}, of which the disk lost what was known, removed packages: whether an account of theirs was to go, nothing tells`,
+  }));
 }
 
 /** What is not known of an installation whose record was lost, said of each of its packages. */
@@ -271,35 +281,13 @@ function otherRecords(
       package: name,
       reason: `dpkg says something else of it than in snapshot ${snapshot?.id}; ${untold} and whether it is whole, nothing tells`,
     })),
-    ...[...goneDirectories(root, store, database, snapshot, names)].map(([path, name]) => ({
-      ...unsure,
-      path: pathToText(path),
-      reason: `it was a directory of ${name} in snapshot ${snapshot?.id}, and is gone; ${untold} nothing tells`,
-    })),
+    ...(snapshot === undefined
+      ? []
+      : listedThen(root, store, database, snapshot, names.map(bytesFromText), false).map((one) => ({
+          ...unsure,
+          ...one,
+        }))),
   ];
-}
-
-/**
- * Directories where packages keep what their scripts and programs write, that a snapshot knows and that are gone: a
- * removal leaves them where something lies in them. Those below /usr go with the files in them.
- *
- * @returns each with the package that had it
- */
-function goneDirectories(
-  root: Root,
-  store: Store,
-  { admindir }: Database,
-  snapshot: Snapshot | undefined,
-  names: readonly string[],
-): Map<Bytes, string> {
-  const gone = new Map<Bytes, string>();
-  if (snapshot === undefined) return gone;
-  const entries = new Entries(store);
-  for (const name of names)
-    for (const path of listedAt(store, snapshot.id, `${admindir.inside}/info`, bytesFromText(name)))
-      if (!path.startsWith('/usr/') && entries.findAt(snapshot.id, path)?.kind === Kind.directory)
-        if (!isThere(root, path)) gone.set(path, name);
-  return gone;
 }
 
 /** What else it may have brought, or left half-written; or what stands where nothing stood, however old it looks. */

@@ -247,11 +247,19 @@ rootDescribe('of what was lost', () => {
       const info = join(directory, 'var/lib/dpkg/info');
       for (const name of gone) rmSync(join(info, name));
       writeFileSync(join(info, 'debconf.conffiles'), '/etc/of-another\n');
+      // As it is after a removal of which everything else was lost.
+      const list = readFileSync(join(info, 'gzip.list'), 'utf8');
+      writeFileSync(join(info, 'gzip.list'), list.replace(/^\/bin\/z.*\n/gm, ''));
+      rmSync(join(directory, 'bin/zcat'));
       const { code, recovery, said } = await recovered(directory, upgrade);
       expect(code, said).toBe(1);
       expect(recovery).toMatchObject({ outcome: 'incomplete', transaction: { end: 'finished' } });
       expect(recovery.unmended.map(({ path }) => path)).toEqual(
-        [...gone, 'debconf.conffiles'].map((name) => `/var/lib/dpkg/info/${name}`).sort(),
+        expect.arrayContaining([
+          ...[...gone, 'debconf.conffiles', 'gzip.list'].map((name) => `/var/lib/dpkg/info/${name}`),
+          '/bin/zcat',
+          '/bin/zgrep',
+        ]),
       );
     }),
   );
@@ -271,13 +279,16 @@ rootDescribe('of what was lost', () => {
       for (const rest of ['-wal', '-shm']) rmSync(`${database}${rest}`, { force: true });
       writeFileSync(database, old);
       rmSync(join(directory, 'var/lib/lab-extra'), { recursive: true });
+      writeFileSync(join(directory, 'usr/bin/lab'), 'of the package that was removed\n');
       const { code, recovery, said } = await recovered(directory, remove);
       expect(code, said).toBe(1);
       expect(recovery.unmended.map(({ package: name }) => name)).toEqual(
         expect.arrayContaining(['lab-core', 'lab-extra', 'lab-lib']),
       );
       const paths = recovery.unmended.map(({ path }) => path);
-      expect(paths).toEqual(expect.arrayContaining(['/etc/stranger', '/var/lib/lab-extra']));
+      // Whether an account was to go the scripts knew, and they are gone.
+      const named = ['/etc/stranger', '/etc/passwd', '/usr/bin/lab', '/var/lib/lab-extra'];
+      expect(paths).toEqual(expect.arrayContaining(named));
       expect(recovery.unmended.map(({ package: name }) => name)).not.toContain('dpkg');
     }),
   );
@@ -314,6 +325,23 @@ rootDescribe('of what was lost', () => {
       expect(others).toHaveLength(stanzas.length - 1);
       writeFileSync(status, others.join('\n\n'));
       for (const kind of ['list', 'postrm']) rmSync(join(admindir, `info/lab-core.${kind}`));
+      const before = await readImage(directory, base);
+      const { code, said } = await recovered(directory, remove);
+      expect(code, said).toBe(0);
+      const after = await readImage(directory, base);
+      expect(differencesAfter(after, { base, before, expected })).toEqual([]);
+    }),
+  );
+
+  rootTest('what a removal left of a list: it is made again', () =>
+    inOverlay(remove, async (directory, cut) => {
+      const base = lab.base(remove);
+      const { expected } = await lab.uninterrupted(remove);
+      const list = join(directory, 'var/lib/dpkg/info/lab-extra.list');
+      const old = readFileSync(list);
+      await cut(await atItsEnd(remove));
+      expect(readFileSync(list).equals(old)).toBe(false);
+      writeFileSync(list, old);
       const before = await readImage(directory, base);
       const { code, said } = await recovered(directory, remove);
       expect(code, said).toBe(0);

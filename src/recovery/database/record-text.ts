@@ -198,18 +198,8 @@ const NOT_IN_STATUS = new Set([
   'package-revision',
   'package_revision',
 ]);
-/** What dpkg forgets of a package of which only the configuration is left (src/main/remove.c). */
-const RELATIONS = new Set([
-  'depends',
-  'pre-depends',
-  'recommends',
-  'suggests',
-  'breaks',
-  'conflicts',
-  'enhances',
-  'replaces',
-  'provides',
-]);
+/** What dpkg drops when only the configuration is left (src/main/remove.c, removal_bulk_remove_files); relations stay. */
+const OF_INSTALLED = new Set(['essential', 'protected']);
 
 /**
  * A record as dpkg would write it of a package in this state.
@@ -225,7 +215,7 @@ export function composeRecord(fields: Bytes, change: StateChange): Bytes {
     at += 1;
     const key = name.toLowerCase();
     if (key === 'conffiles') conffiles = value;
-    if (NOT_IN_STATUS.has(key) || (bare && RELATIONS.has(key))) continue;
+    if (NOT_IN_STATUS.has(key) || (bare && OF_INSTALLED.has(key))) continue;
     const known = KNOWN_FIELDS.get(key);
     lines.push([known === undefined ? 1000 + at : (ORDER.get(key) ?? 0), `${known ?? name}: ${value}\n`]);
   }

@@ -70,6 +70,12 @@ export function isThereAt(host: Bytes): boolean {
   return lstatSync(fsPath(host), { throwIfNoEntry: false }) !== undefined;
 }
 
+/** The same of a path inside a root. */
+export function isThere(root: Root, path: Bytes): boolean {
+  const found = root.resolve(path);
+  return found.kind === 'found' && isThereAt(found.host);
+}
+
 /** Where a link of this host points. @throws the errno when it is none, or goes away meanwhile */
 export function targetOf(host: Bytes): Bytes {
   return bytesOf(readlinkSync(fsPath(host), { encoding: 'buffer' }));

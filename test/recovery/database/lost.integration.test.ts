@@ -143,6 +143,22 @@ for (const suite of LONG_SUITES) {
       expect(planned.unmended).toEqual([]);
     });
 
+    it('removed since the copy: the record is what dpkg leaves of it', async () => {
+      await fresh();
+      const needy: TinyPackage = {
+        ...TINY,
+        depends: ['dpkg'],
+        fields: { Essential: 'yes', Provides: 'need' },
+      };
+      install(build(needy));
+      const before = read('var/lib/dpkg/status');
+      must('dpkg', '--force-remove-essential', '--remove', 'tiny');
+      const now = read('var/lib/dpkg/status');
+      loseStatus(before);
+      apply(await plan());
+      expect(read('var/lib/dpkg/status')).toBe(now);
+    });
+
     it('an update that is lost: the record is brought to what dpkg.log says', async () => {
       await fresh();
       install(build(TINY));

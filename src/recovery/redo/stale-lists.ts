@@ -1,0 +1,64 @@
+/**
+ * Lists of removed packages that a disk left as they were before the removal, while the record and the files are as they
+ * are after it. dpkg ignores a second `--remove` of what it calls config-files, so the list is made what it would be.
+ */
+import { lstatSync, type Stats } from 'node:fs';
+import { type Database, readManifest } from '../../dpkg/database.ts';
+import type { Package } from '../../dpkg/package.ts';
+import { type Bytes, bufferOf, bytesFromText, fsPath } from '../../system/bytes.ts';
+import type { Root } from '../../system/root.ts';
+import { ownersBeside } from '../owners.ts';
+import type { Before } from './before.ts';
+import type { Effect } from './effect.ts';
+
+export function staleLists(root: Root, database: Database, { transaction }: Before): Effect[] {
+  const removed = new Set(
+    transaction.runs.flatMap(({ packages }) =>
+      packages.filter(({ action }) => action === 'remove').map(({ name }) => bytesFromText(name)),
+    ),
+  );
+  const { admindir, info } = database;
+  return database.packages
+    .filter(({ name, state }) => state === 'config-files' && removed.has(name))
+    .flatMap((pkg): Effect[] => {
+      const { paths, listSound } = readManifest(database, pkg, false);
+      if (!listSound || paths.every((path) => statOf(root, path) !== undefined)) return [];
+      const left = leftover(root, pkg, paths, ownersBeside(root, database, new Set([pkg.name])));
+      return [
+        {
+          action: {
+            kind: 'put',
+            path: `${admindir.inside}/info/${info.stemOf(pkg)}.list`,
+            data: bufferOf(left.map((path) => `${path}\n`).join('')),
+            attributes: { mode: 0o644, uid: 0, gid: 0 },
+          },
+          why: { reason: 'the list of what the removal left: the disk had kept the one of before' },
+          comesBack: false,
+        },
+      ];
+    });
+}
+
+/** What dpkg would have kept in it, in its order (src/main/remove.c, removal_bulk_remove_files). */
+function leftover(
+  root: Root,
+  pkg: Package,
+  paths: readonly Bytes[],
+  isOthers: (path: Bytes) => boolean,
+): Bytes[] {
+  const conffiles = new Set(pkg.conffiles.map(({ path }) => path));
+  const kept: Bytes[] = [];
+  // From the leaves to the root, as dpkg goes.
+  for (const path of [...paths].reverse()) {
+    const stat = statOf(root, path);
+    const isAbove = kept.some((one) => one.startsWith(path === '/.' ? '/' : `${path}/`));
+    const isLeft = stat !== undefined && (stat.isDirectory() ? isAbove || !isOthers(path) : true);
+    if (conffiles.has(path) || isLeft) kept.unshift(path);
+  }
+  return kept;
+}
+
+function statOf(root: Root, path: Bytes): Stats | undefined {
+  const found = root.resolve(path);
+  return found.kind === 'found' ? lstatSync(fsPath(found.host), { throwIfNoEntry: false }) : undefined;
+}
