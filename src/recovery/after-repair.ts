@@ -14,6 +14,7 @@ import { lostControlFiles } from './control-files.ts';
 import { leadsNowhere, linksToNowhere } from './links.ts';
 import { listedThen } from './listed-then.ts';
 import { changedSince, type Mended, strangersIn, type Tree } from './lost-record.ts';
+import { EXTENDED_STATES } from './redo/database.ts';
 import { isThere, targetOf } from './redo/effect.ts';
 import type { Redo } from './redo/redo.ts';
 import { statePlaces, WRITTEN_BACK_MS } from './redo/state.ts';
@@ -58,13 +59,22 @@ export async function unknownInstallation(
       reason: `${reason}, and nothing tells what it should be: look whether it is whole`,
     }));
   };
+  // It is apt's own, and no manifest vouches for it.
+  const marks = isKnown(EXTENDED_STATES)
+    ? []
+    : [
+        {
+          ...unsure,
+          path: pathToText(EXTENDED_STATES),
+          reason: `the automatic marks are not those of snapshot ${snapshot.id}, and an installation that nobody knows of may be why`,
+        },
+      ];
   if (names.length === 0 && !isOrphaned) {
     if (!known.isLeft) return [];
     // What is older was on disk by then, also where it is younger than the snapshot.
-    return unverified(
-      (known.lastAlive ?? since) - WRITTEN_BACK_MS,
-      'it changed shortly before the power went, and the filesystem was repaired',
-    );
+    const last = (known.lastAlive ?? since) - WRITTEN_BACK_MS;
+    const reason = 'it changed shortly before the power went, and the filesystem was repaired';
+    return [...marks, ...unverified(last, reason)];
   }
   const whole = new Set([...known.reinstalled].map((display) => display.replace(/:.*/, '')));
   return [
@@ -80,6 +90,7 @@ export async function unknownInstallation(
         package: name,
         reason: `dpkg says something else of it than in snapshot ${snapshot.id}, and a repair of the filesystem may have taken the record of why`,
       })),
+    ...marks,
     ...listedThen(root, store, database, snapshot, names.map(bytesFromText), false).map((one) => ({
       ...unsure,
       ...one,
@@ -139,7 +150,8 @@ async function asIn(root: Root, store: Store, { id }: Snapshot): Promise<(path: 
   const xxh64 = await loadXxh64();
   return (path) => {
     const entry = entries.findAt(id, path);
-    const stat = entry === undefined ? undefined : standingAt(root, path);
+    const stat = standingAt(root, path);
+    if (entry === undefined && stat === undefined) return true;
     if (entry === undefined || stat === undefined || stat === 'elsewhere') return false;
     if (stat.isSymbolicLink()) return entry.target !== null && entry.target === targetOf(root.hostPath(path));
     if (stat.isDirectory()) return entry.kind === Kind.directory;
