@@ -8,9 +8,8 @@
  *
  * A block is of 4 KiB, a sector of 512 bytes; a disk tears between sectors.
  */
-import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmdirSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { closeSync, fstatSync, mkdirSync, openSync, readSync, rmdirSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { run } from '../../../../src/system/run.ts';
 import type { Ground } from './ground.ts';
 import { type Random, randomOf } from './random.ts';
@@ -187,7 +186,9 @@ export async function checkAsBoot(image: string, { type }: Variant): Promise<str
 
 /** Mounts an image and unmounts it again, which writes what its log has to where it belongs. Where it cannot, it stays. */
 async function replay(image: string): Promise<void> {
-  const directory = mkdtempSync(join(tmpdir(), 'debmend-replay-'));
+  // Where the next lab takes it away, should this one be ended meanwhile (test/lab/disk.ts, discard).
+  const directory = join(dirname(image), 'disk');
+  mkdirSync(directory);
   try {
     const { code } = await run('mount', ['-o', 'loop,nouuid', image, directory], {
       timeout: CHECK_TIMEOUT_MS,
