@@ -1,5 +1,5 @@
 /** dpkg's control files (its info directory) that are gone or altered: nothing but its lists is missed by dpkg itself. */
-import type { Database } from '../dpkg/database.ts';
+import { type Database, readManifest } from '../dpkg/database.ts';
 import type { Package } from '../dpkg/package.ts';
 import { changedRecords } from '../dpkg/selection.ts';
 import type { FindingCode } from '../model/codes.ts';
@@ -14,6 +14,8 @@ import { recordsAt, recordsNow } from '../snapshot/transaction/outcome.ts';
 import type { Bytes } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { listedThen } from './listed-then.ts';
+import { ownersBeside } from './owners.ts';
+import { listedAt } from './redo/before.ts';
 import { hasContentOf } from './tracked-damage.ts';
 
 /**
@@ -55,6 +57,13 @@ export async function alteredControlFiles(
   const directory = `${admindir.inside}/info`;
   const xxh64 = await loadXxh64();
   const unlisted = new Set<Bytes>();
+  const isOwned = ownersBeside(root, database, new Set());
+  // Whoever replaces files of another package takes them out of its list (deb-control(5), Replaces).
+  const isTakenOver = (pkg: Package): boolean => {
+    const then = new Set(listedAt(store, snapshot.id, directory, pkg.name));
+    const { paths } = readManifest(database, pkg, false);
+    return paths.every((path) => then.has(path)) && [...then].every(isOwned);
+  };
   const altered = [...new Entries(store).at(snapshot.id, directory)].flatMap((entry): LeftAlone[] => {
     const { path, kind } = entry;
     const file = path.slice(directory.length + 1);
@@ -64,6 +73,7 @@ export async function alteredControlFiles(
     if (pkg === undefined || kind !== Kind.file) return [];
     const isThere = info.kindsOf(stem).has(file.slice(dot + 1));
     if (isThere && (renewed.has(pkg.name) || hasContentOf(root, entry, xxh64))) return [];
+    if (isThere && file.endsWith('.list') && isTakenOver(pkg)) return [];
     if (file.endsWith('.list')) unlisted.add(pkg.name);
     const reason = `it stands in snapshot ${snapshot.id}, its package has not changed since, and it ${isThere ? 'holds something else' : 'is gone'}`;
     return [{ finding: 'database-unreadable', path: pathToText(path), harmless: false, reason }];

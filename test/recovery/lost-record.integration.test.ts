@@ -251,6 +251,13 @@ rootDescribe('of what was lost', () => {
       const list = readFileSync(join(info, 'gzip.list'), 'utf8');
       writeFileSync(join(info, 'gzip.list'), list.replace(/^\/bin\/z.*\n/gm, ''));
       rmSync(join(directory, 'bin/zcat'));
+      // As a package leaves it that replaces a file of another.
+      const [owned = ''] = /^\/bin\/.+/m.exec(readFileSync(join(info, 'sed.list'), 'utf8')) ?? [];
+      for (const [name, change] of [
+        ['sed', (text: string) => text.replace(`${owned}\n`, '')],
+        ['dash', (text: string) => `${text}${owned}\n`],
+      ] as const)
+        writeFileSync(join(info, `${name}.list`), change(readFileSync(join(info, `${name}.list`), 'utf8')));
       const { code, recovery, said } = await recovered(directory, upgrade);
       expect(code, said).toBe(1);
       expect(recovery).toMatchObject({ outcome: 'incomplete', transaction: { end: 'finished' } });
@@ -260,6 +267,10 @@ rootDescribe('of what was lost', () => {
           '/bin/zcat',
           '/bin/zgrep',
         ]),
+      );
+      expect(recovery.unmended.map(({ path }) => path)).not.toContain('/var/lib/dpkg/info/sed.list');
+      expect(recovery.unmended.map(({ path }) => path)).toEqual(
+        expect.arrayContaining(['/var/lib/dpkg/info/dash.list']),
       );
     }),
   );
