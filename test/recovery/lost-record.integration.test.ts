@@ -1,6 +1,7 @@
 /** What a recovery says and does when the disk lost what debmend or dpkg knew of an installation, in whole or in part. */
 import { randomUUID } from 'node:crypto';
 import {
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -355,6 +356,23 @@ rootDescribe('of what was lost', () => {
       writeFileSync(list, old);
       const before = await readImage(directory, base);
       const { code, said } = await recovered(directory, remove);
+      expect(code, said).toBe(0);
+      const after = await readImage(directory, base);
+      expect(differencesAfter(after, { base, before, expected })).toEqual([]);
+    }),
+  );
+
+  rootTest('what a purge took of control files: they leave', () =>
+    inOverlay(purge, async (directory, cut) => {
+      const base = lab.base(purge);
+      const { expected } = await lab.uninterrupted(purge);
+      const info = join(directory, 'var/lib/dpkg/info');
+      const old = readFileSync(join(info, 'lab-core.md5sums'));
+      await cut(await atItsEnd(purge));
+      expect(existsSync(join(info, 'lab-core.md5sums'))).toBe(false);
+      writeFileSync(join(info, 'lab-core.md5sums'), old);
+      const before = await readImage(directory, base);
+      const { code, said } = await recovered(directory, purge);
       expect(code, said).toBe(0);
       const after = await readImage(directory, base);
       expect(differencesAfter(after, { base, before, expected })).toEqual([]);

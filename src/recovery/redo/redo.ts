@@ -23,7 +23,7 @@ import { planDamage, planEffects } from './effects.ts';
 import { directoriesToHold, stillHeld } from './held.ts';
 import { isPurge } from './marks.ts';
 import { merged } from './rewind.ts';
-import { staleLists } from './stale-lists.ts';
+import { staleControlFiles } from './stale-control-files.ts';
 import { describeLost, planTakeBack } from './take-back.ts';
 
 const ARCHIVES = '/var/cache/apt/archives';
@@ -130,7 +130,7 @@ export async function examineRedo(
     // All came to its end, and nothing is done once more; what the cut damaged of tracked files is damaged all the same.
     ...(isOver ? planDamage(input) : planEffects(input)),
     ...back.effects,
-    ...(decision.crashed && !takenBack ? staleLists(root, database, before) : []),
+    ...(decision.crashed && !takenBack ? staleControlFiles(root, database, before, decision) : []),
     ...rewindEffects(root, database, before, inside, { ...decision, packages: rewound }, names, records),
   ];
   return { ...base, effects: withoutDoubles(effects), impossible: describeLost(back.lost) };

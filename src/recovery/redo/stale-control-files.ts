@@ -1,6 +1,7 @@
 /**
- * Lists of removed packages that a disk left as they were before the removal, while the record and the files are as they
- * are after it. dpkg ignores a second `--remove` of what it calls config-files, so the list is made what it would be.
+ * Control files of removed packages that a disk left as they were before the removal, while the record is as it is after
+ * it. dpkg ignores a second `--remove` of what it calls config-files, and whatever it has no record of: the list is made
+ * what it would be, and what should be gone leaves.
  */
 import { lstatSync, type Stats } from 'node:fs';
 import { type Database, readManifest } from '../../dpkg/database.ts';
@@ -8,15 +9,43 @@ import type { Package } from '../../dpkg/package.ts';
 import { type Bytes, bufferOf, bytesFromText, fsPath } from '../../system/bytes.ts';
 import type { Root } from '../../system/root.ts';
 import { ownersBeside } from '../owners.ts';
-import type { Before } from './before.ts';
-import type { Effect } from './effect.ts';
+import { type Before, isControlFileOf } from './before.ts';
+import type { Decision } from './decide.ts';
+import { aside, type Effect } from './effect.ts';
 
-export function staleLists(root: Root, database: Database, { transaction }: Before): Effect[] {
+export function staleControlFiles(
+  root: Root,
+  database: Database,
+  { transaction }: Before,
+  { packages: redone }: Decision,
+): Effect[] {
+  const again = new Set(redone.map(({ record }) => bytesFromText(record.name)));
   const removed = new Set(
     transaction.runs.flatMap(({ packages }) =>
       packages.filter(({ action }) => action === 'remove').map(({ name }) => bytesFromText(name)),
     ),
   );
+  for (const name of again) removed.delete(name);
+  return [...staleLists(root, database, removed), ...ofNobody(database, removed)];
+}
+
+/** Files of the info directory of packages that have no record, and no list that would make one of them. */
+function ofNobody({ admindir, packages }: Database, removed: ReadonlySet<Bytes>): Effect[] {
+  const known = new Set(packages.map(({ name }) => name));
+  const gone = [...removed].filter((name) => !known.has(name));
+  if (gone.length === 0) return [];
+  return admindir
+    .names('info')
+    .filter((file) => gone.some((name) => isControlFileOf(file, name)))
+    .map((file) =>
+      aside(
+        `${admindir.inside}/info/${file}`,
+        'the removal had taken it away, and the disk had brought it back',
+      ),
+    );
+}
+
+function staleLists(root: Root, database: Database, removed: ReadonlySet<Bytes>): Effect[] {
   const { admindir, info } = database;
   return database.packages
     .filter(({ name, state }) => state === 'config-files' && removed.has(name))
