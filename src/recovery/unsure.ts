@@ -16,6 +16,7 @@ import { strangeSinceRepair, unknownInstallation } from './after-repair.ts';
 import { alteredControlFiles } from './control-files.ts';
 import { forgottenPackages } from './forgotten.ts';
 import { garbledNames } from './garbled-names.ts';
+import { leftAccounts } from './left-accounts.ts';
 import { leftBehind, notEnded, putBackOnly, unsureOf } from './lost-record.ts';
 import { ownersBeside } from './owners.ts';
 import type { Redo } from './redo/redo.ts';
@@ -75,8 +76,10 @@ export class Unsure {
 
   /** Of an installation that was brought to its end. */
   async ofEnded(transaction: Transaction): Promise<LeftAlone[]> {
+    const redo = this.#course.redone.get(transaction.id);
     return [
-      ...putBackOnly(this.#course.redone.get(transaction.id)),
+      ...putBackOnly(redo),
+      ...(redo === undefined ? [] : leftAccounts(this.#root, this.#database.admindir.inside, redo)),
       ...(await this.#ofLostSnapshots(transaction)),
     ];
   }

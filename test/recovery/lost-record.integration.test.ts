@@ -517,8 +517,11 @@ rootDescribe('of what was lost', () => {
 
   rootTest('I11: the accounts, after a removal had come to its end: they are named', async () => {
     const end = await atItsEnd(purge);
+    const files = ['etc/passwd', 'etc/group', 'etc/shadow', 'etc/gshadow'];
+    const old = new Map<string, Buffer>();
     const after = (damage: (directory: string) => void) =>
       inOverlay(purge, async (directory, cut) => {
+        for (const name of files) old.set(name, readFileSync(join(directory, name)));
         await cut(end);
         expect((await inRoot(directory, ['dpkg-query', '-W', 'lab-*'])).stdout).toBe('');
         damage(directory);
@@ -531,5 +534,10 @@ rootDescribe('of what was lost', () => {
       writeFileSync(shadow, readFileSync(shadow).subarray(0, -5));
     });
     expect(torn).toEqual({ code: 1, paths: ['/etc/shadow'] });
+    const back = await after((directory) => {
+      for (const [name, data] of old) writeFileSync(join(directory, name), data);
+    });
+    expect(back.code).toBe(1);
+    expect(back.paths.sort()).toEqual(files.map((name) => `/${name}`).sort());
   });
 });
