@@ -345,22 +345,24 @@ rootDescribe('of what was lost', () => {
     }),
   );
 
-  rootTest('what a removal left of a list: it is made again', () =>
-    inOverlay(remove, async (directory, cut) => {
-      const base = lab.base(remove);
-      const { expected } = await lab.uninterrupted(remove);
-      const list = join(directory, 'var/lib/dpkg/info/lab-extra.list');
-      const old = readFileSync(list);
-      await cut(await atItsEnd(remove));
-      expect(readFileSync(list).equals(old)).toBe(false);
-      writeFileSync(list, old);
-      const before = await readImage(directory, base);
-      const { code, said } = await recovered(directory, remove);
-      expect(code, said).toBe(0);
-      const after = await readImage(directory, base);
-      expect(differencesAfter(after, { base, before, expected })).toEqual([]);
-    }),
-  );
+  for (const kept of ['the one of before', 'none'])
+    rootTest(`what a removal left of a list, and the disk has ${kept}: it is made again`, () =>
+      inOverlay(remove, async (directory, cut) => {
+        const base = lab.base(remove);
+        const { expected } = await lab.uninterrupted(remove);
+        const list = join(directory, 'var/lib/dpkg/info/lab-extra.list');
+        const old = readFileSync(list);
+        await cut(await atItsEnd(remove));
+        expect(readFileSync(list).equals(old)).toBe(false);
+        if (kept === 'none') rmSync(list);
+        else writeFileSync(list, old);
+        const before = await readImage(directory, base);
+        const { code, said } = await recovered(directory, remove);
+        expect(code, said).toBe(0);
+        const after = await readImage(directory, base);
+        expect(differencesAfter(after, { base, before, expected })).toEqual([]);
+      }),
+    );
 
   rootTest('what a purge took of control files: they leave', () =>
     inOverlay(purge, async (directory, cut) => {

@@ -16,17 +16,17 @@ import { aside, type Effect } from './effect.ts';
 export function staleControlFiles(
   root: Root,
   database: Database,
-  { transaction }: Before,
+  before: Before,
   { packages: redone }: Decision,
 ): Effect[] {
   const again = new Set(redone.map(({ record }) => bytesFromText(record.name)));
   const removed = new Set(
-    transaction.runs.flatMap(({ packages }) =>
+    before.transaction.runs.flatMap(({ packages }) =>
       packages.filter(({ action }) => action === 'remove').map(({ name }) => bytesFromText(name)),
     ),
   );
   for (const name of again) removed.delete(name);
-  return [...staleLists(root, database, removed), ...ofNobody(database, removed)];
+  return [...staleLists(root, database, before, removed), ...ofNobody(database, removed)];
 }
 
 /** Files of the info directory of packages that have no record, and no list that would make one of them. */
@@ -45,13 +45,18 @@ function ofNobody({ admindir, packages }: Database, removed: ReadonlySet<Bytes>)
     );
 }
 
-function staleLists(root: Root, database: Database, removed: ReadonlySet<Bytes>): Effect[] {
+function staleLists(root: Root, database: Database, before: Before, removed: ReadonlySet<Bytes>): Effect[] {
   const { admindir, info } = database;
   return database.packages
     .filter(({ name, state }) => state === 'config-files' && removed.has(name))
     .flatMap((pkg): Effect[] => {
-      const { paths, listSound } = readManifest(database, pkg, false);
-      if (!listSound || paths.every((path) => statOf(root, path) !== undefined)) return [];
+      // One that is gone altogether is nothing that dpkg would miss of a removed package.
+      const isGone = !info.kindsOf(info.stemOf(pkg)).has('list');
+      const { paths, listSound } = isGone
+        ? { paths: before.listedPaths(`${admindir.inside}/info`, pkg.name, 0), listSound: true }
+        : readManifest(database, pkg, false);
+      if (!listSound || paths.length === 0) return [];
+      if (!isGone && paths.every((path) => statOf(root, path) !== undefined)) return [];
       const left = leftover(root, pkg, paths, ownersBeside(root, database, new Set([pkg.name])));
       return [
         {
@@ -61,7 +66,7 @@ function staleLists(root: Root, database: Database, removed: ReadonlySet<Bytes>)
             data: bufferOf(left.map((path) => `${path}\n`).join('')),
             attributes: { mode: 0o644, uid: 0, gid: 0 },
           },
-          why: { reason: 'the list of what the removal left: the disk had kept the one of before' },
+          why: { reason: 'the list of what the removal left: the disk had kept the one of before, or none' },
           comesBack: false,
         },
       ];
