@@ -7,14 +7,14 @@
  *     lost+found/#12/debmend    #12 is /var/lib, when there is none
  *     lost+found/#12/lib/debmend
  */
-import { existsSync, lstatSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { lostDirectories } from '../fsck/lost-directories.ts';
 import { Kind } from '../scan/work.ts';
-import { copyStore } from '../snapshot/copy.ts';
+import { withStoreCopy } from '../snapshot/copy.ts';
 import { Entries, Origin } from '../snapshot/entries.ts';
 import { newestSealed } from '../snapshot/snapshots.ts';
-import { openStore, STORE_DIRECTORY, STORE_FILE, type Store, storeDirectory } from '../snapshot/store.ts';
+import { STORE_DIRECTORY, STORE_FILE, storeDirectory } from '../snapshot/store.ts';
 import { listTransactions } from '../snapshot/transaction/record.ts';
 import { type Bytes, bufferOf, fsPath } from '../system/bytes.ts';
 import { syncDirectory } from '../system/durable.ts';
@@ -60,58 +60,63 @@ function storesIn(root: Root, directory: Bytes): Candidate[] {
   return namesIn(root.hostPath(directory)).flatMap((name) => {
     const from = `${directory}/${name}`;
     return ['', '/debmend', '/lib/debmend'].flatMap((below): Candidate[] => {
-      const store = bufferOf(root.hostPath(`${from}${below}`)).toString('utf8');
-      if (statOf(`${store}/${STORE_FILE}`)?.isFile() !== true) return [];
+      const host = root.hostPath(`${from}${below}`);
+      const store = bufferOf(host).toString('utf8');
+      if (
+        !isOfRoot(root.hostPath(from)) ||
+        !isPrivate(host) ||
+        statOf(`${host}/${STORE_FILE}`)?.isFile() !== true
+      )
+        return [];
       return [{ from, to: STORE_DIRECTORY.slice(0, STORE_DIRECTORY.length - below.length), store }];
     });
   });
 }
 
-/** Whether the root's own store has anything that a lost one could not replace: what `debmend undo` needs, too. */
+/** What lies in lost+found may be anybody's, and hold whatever he likes (I7): no link, and nobody else may write there. */
+function isOfRoot(host: Bytes): boolean {
+  const stat = statOf(host);
+  return stat?.isDirectory() === true && stat.uid === process.geteuid?.() && (stat.mode & 0o022) === 0;
+}
+
+/** As debmend makes its store (snapshot/store.ts, makePrivateDirectory). */
+function isPrivate(host: Bytes): boolean {
+  return isOfRoot(host) && ((statOf(host)?.mode ?? 0o777) & 0o077) === 0;
+}
+
+/** Whether the root's own store has snapshots or transactions, or a journal that `debmend undo` reads: then it stays. */
 async function knowsAnything(root: Root): Promise<boolean> {
   const directory = storeDirectory(root);
   const rest = namesIn(directory).filter((name) => !name.startsWith(STORE_FILE));
   if (rest.some((name) => namesIn(`${directory}/${name}`).length > 0)) return true;
   if (!existsSync(`${directory}/${STORE_FILE}`)) return false;
-  const knows = (store: Store): boolean =>
-    newestSealed(store) !== undefined || listTransactions(store).length > 0;
-  return (await withCopy(root, directory, knows)) ?? true;
-}
-
-async function knowsThisFilesystem(root: Root, { store }: Candidate): Promise<boolean> {
-  return (
-    (await withCopy(root, store, (opened) => {
-      const snapshot = newestSealed(opened);
-      if (snapshot === undefined) return false;
-      let there = 0;
-      let known = 0;
-      for (const { path, kind, origin, ino, ctime } of new Entries(opened).at(snapshot.id)) {
-        if (kind !== Kind.file || (origin & Origin.owned) === 0) continue;
-        const stat = statOf(root.hostPath(path));
-        if (stat === undefined) continue;
-        there += 1;
-        if (stat.ino === ino && stat.ctimeMs === ctime) known += 1;
-      }
-      return known >= MIN_KNOWN && known >= there * MIN_SHARE;
-    })) ?? false
+  // One that cannot be read, or is damaged, may have known something.
+  return await withStoreCopy(
+    root,
+    undefined,
+    async (store) =>
+      store === undefined ||
+      store.setAside !== undefined ||
+      newestSealed(store) !== undefined ||
+      listTransactions(store).length > 0,
   );
 }
 
-/** @returns undefined where it cannot be read */
-async function withCopy<T>(root: Root, directory: string, work: (store: Store) => T): Promise<T | undefined> {
-  let copy: string | undefined;
-  let store: Store | undefined;
-  try {
-    copy = copyStore(directory);
-    if (copy === undefined) return undefined;
-    store = await openStore(root, { directory: copy });
-    return work(store);
-  } catch {
-    return undefined;
-  } finally {
-    store?.close();
-    if (copy !== undefined) rmSync(copy, { recursive: true, force: true });
-  }
+async function knowsThisFilesystem(root: Root, { store: directory }: Candidate): Promise<boolean> {
+  return await withStoreCopy(root, directory, async (store) => {
+    const snapshot = store === undefined ? undefined : newestSealed(store);
+    if (store === undefined || snapshot === undefined) return false;
+    let there = 0;
+    let known = 0;
+    for (const { path, kind, origin, ino, ctime } of new Entries(store).at(snapshot.id)) {
+      if (kind !== Kind.file || (origin & Origin.owned) === 0) continue;
+      const stat = statOf(root.hostPath(path));
+      if (stat === undefined) continue;
+      there += 1;
+      if (stat.ino === ino && stat.ctimeMs === ctime) known += 1;
+    }
+    return known >= MIN_KNOWN && known >= there * MIN_SHARE;
+  });
 }
 
 function moveBack(root: Root, { from, to, store }: Candidate): ReturnedStore | undefined {
