@@ -13,7 +13,7 @@ import type { Root } from '../system/root.ts';
 import { lostControlFiles } from './control-files.ts';
 import { leadsNowhere, linksToNowhere } from './links.ts';
 import { listedThen } from './listed-then.ts';
-import { changedSince, type Mended, strangersIn, type Tree } from './lost-record.ts';
+import { changedSince, type Mended, namesOf, strangersIn, type Tree } from './lost-record.ts';
 import { EXTENDED_STATES } from './redo/database.ts';
 import { isThere, targetOf } from './redo/effect.ts';
 import type { Redo } from './redo/redo.ts';
@@ -76,7 +76,7 @@ export async function unknownInstallation(
     const reason = 'it changed shortly before the power went, and the filesystem was repaired';
     return [...marks, ...unverified(last, reason)];
   }
-  const whole = new Set([...known.reinstalled].map((display) => display.replace(/:.*/, '')));
+  const whole = namesOf(known.reinstalled);
   return [
     {
       finding: 'transaction-interrupted',
@@ -91,10 +91,10 @@ export async function unknownInstallation(
         reason: `dpkg says something else of it than in snapshot ${snapshot.id}, and a repair of the filesystem may have taken the record of why`,
       })),
     ...marks,
-    ...listedThen(root, store, database, snapshot, names.map(bytesFromText), false).map((one) => ({
-      ...unsure,
-      ...one,
-    })),
+    ...listedThen(root, store, database, snapshot, names.map(bytesFromText), {
+      finding: 'filesystem-lost-found',
+      missing: false,
+    }),
     ...unverified(
       since,
       `it changed since snapshot ${snapshot.id}, an installation that nobody knows of may have been at work`,

@@ -78,9 +78,9 @@ export async function alteredControlFiles(
     const reason = `it stands in snapshot ${snapshot.id}, its package has not changed since, and it ${isThere ? 'holds something else' : 'is gone'}`;
     return [{ finding: 'database-unreadable', path: pathToText(path), harmless: false, reason }];
   });
-  const paths = listedThen(root, store, database, snapshot, unlisted, true);
-  return [
-    ...altered,
-    ...paths.map((one) => ({ finding: 'database-unreadable' as const, harmless: false, ...one })),
-  ];
+  const unlistedPaths = listedThen(root, store, database, snapshot, unlisted, {
+    finding: 'database-unreadable',
+    missing: true,
+  });
+  return [...altered, ...unlistedPaths];
 }

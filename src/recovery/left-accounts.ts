@@ -34,10 +34,10 @@ export function leftAccounts(root: Root, admindir: Bytes, { before, decision }: 
   });
 }
 
-/** Names that stand literally behind userdel(8), deluser(8) and their like. */
-function takenAway(script: Bytes): Bytes[] {
+/** Names that stand literally behind userdel(8), deluser(8) and their like; a second one is a group that stays. */
+export function takenAway(script: Bytes): Bytes[] {
   return [...script.matchAll(/\b(?:userdel|deluser|groupdel|delgroup)\b([^\n;&|>]*)/g)].flatMap(
-    ([, words = '']) => words.split(/[ \t]+/).filter((word) => /^[a-z_][a-z0-9_-]*\$?$/.test(word)),
+    ([, words = '']) => words.split(/[ \t]+/).find((word) => /^[a-z_][a-z0-9_-]*\$?$/.test(word)) ?? [],
   );
 }
 

@@ -1,5 +1,6 @@
 /** Paths that packages had by the lists of a snapshot, and have not by their present ones. */
 import { type Database, readManifest } from '../dpkg/database.ts';
+import type { FindingCode } from '../model/codes.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import { Kind } from '../scan/work.ts';
@@ -10,9 +11,7 @@ import { type Bytes, compareBytes } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { listedAt } from './redo/before.ts';
 import { isThere } from './redo/effect.ts';
-
-/** A directory with more of them is named as a whole. */
-const MOST_OF_A_DIRECTORY = 50;
+import { MOST_OF_A_DIRECTORY } from './unverified.ts';
 
 /**
  * What stands there still, whose package may be gone or half-gone; and of directories what is gone: a removal leaves them
@@ -26,8 +25,8 @@ export function listedThen(
   database: Database,
   snapshot: Snapshot,
   names: Iterable<Bytes>,
-  missing: boolean,
-): Pick<LeftAlone, 'path' | 'reason'>[] {
+  { finding, missing }: { readonly finding: FindingCode; readonly missing: boolean },
+): LeftAlone[] {
   const entries = new Entries(store);
   const named = new Map<Bytes, string>();
   for (const name of names) {
@@ -51,7 +50,9 @@ export function listedThen(
       );
   }
   return [...named].map(([path, reason]) => ({
+    finding,
     path: pathToText(path),
+    harmless: false,
     reason: `${reason}: whether that was to be so, nothing tells`,
   }));
 }

@@ -248,6 +248,11 @@ function untold(database: Database, transaction: Transaction, reinstalled: Reado
   });
 }
 
+/** Of packages as dpkg prints them, without their architectures. */
+export function namesOf(displays: Iterable<string>): Set<string> {
+  return new Set([...displays].map((display) => display.replace(/:.*/, '')));
+}
+
 /** Packages of which dpkg says something else than in a snapshot, beside those that were installed once more since. */
 export function changedSince(
   store: Store,
@@ -258,7 +263,7 @@ export function changedSince(
   const then = recordsAt(store, admindir.inside, snapshot?.id);
   if (then === undefined) return [];
   const whole = new Set([
-    ...[...reinstalled].map((display) => display.replace(/:.*/, '')),
+    ...namesOf(reinstalled),
     ...(redo?.decision.packages ?? []).filter(bringsFiles).map(({ record }) => record.name),
   ]);
   return [...changedRecords(then, recordsNow(admindir))].map(bytesToText).filter((name) => !whole.has(name));
@@ -272,21 +277,17 @@ function otherRecords(
   mended: Mended,
 ): LeftAlone[] {
   const snapshot = newestSealed(store, startedAt);
-  const unsure = { finding: 'transaction-interrupted', harmless: false } as const;
-  const untold = `whether the installation ${id}, of which the disk lost what was known, was to change that,`;
+  if (snapshot === undefined) return [];
+  const finding = 'transaction-interrupted' as const;
   const names = changedSince(store, database.admindir, snapshot, mended);
   return [
     ...names.map((name) => ({
-      ...unsure,
+      finding,
       package: name,
-      reason: `dpkg says something else of it than in snapshot ${snapshot?.id}; ${untold} and whether it is whole, nothing tells`,
+      harmless: false,
+      reason: `dpkg says something else of it than in snapshot ${snapshot.id}; whether the installation ${id}, of which the disk lost what was known, was to change that, and whether it is whole, nothing tells`,
     })),
-    ...(snapshot === undefined
-      ? []
-      : listedThen(root, store, database, snapshot, names.map(bytesFromText), false).map((one) => ({
-          ...unsure,
-          ...one,
-        }))),
+    ...listedThen(root, store, database, snapshot, names.map(bytesFromText), { finding, missing: false }),
   ];
 }
 

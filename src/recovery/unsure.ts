@@ -17,7 +17,7 @@ import { alteredControlFiles } from './control-files.ts';
 import { forgottenPackages } from './forgotten.ts';
 import { garbledNames } from './garbled-names.ts';
 import { leftAccounts } from './left-accounts.ts';
-import { leftBehind, notEnded, putBackOnly, unsureOf } from './lost-record.ts';
+import { leftBehind, namesOf, notEnded, putBackOnly, unsureOf } from './lost-record.ts';
 import { ownersBeside } from './owners.ts';
 import type { Redo } from './redo/redo.ts';
 import { takenByRepair, trackedDamage } from './tracked-damage.ts';
@@ -115,16 +115,11 @@ export class Unsure {
 
   #controlFiles(): Promise<LeftAlone[]> {
     const { reinstalled, redone } = this.#course;
-    const renewed = new Set([
-      ...[...reinstalled].map((display) => display.replace(/:.*/, '')),
-      ...[...redone.values()].flatMap(({ decision }) => decision.packages.map(({ record }) => record.name)),
-    ]);
-    return alteredControlFiles(
-      this.#root,
-      this.#store,
-      this.#database,
-      new Set([...renewed].map(bytesFromText)),
+    const redoneNames = [...redone.values()].flatMap(({ decision }) =>
+      decision.packages.map(({ record }) => record.name),
     );
+    const renewed = new Set([...namesOf(reinstalled), ...redoneNames].map(bytesFromText));
+    return alteredControlFiles(this.#root, this.#store, this.#database, renewed);
   }
 
   #open(): Transaction[] {

@@ -36,7 +36,7 @@ const NOT_JUDGED: ReadonlySet<Bytes> = new Set([
 const OF_DPKG = ['diversions', 'statoverride', 'alternatives', 'triggers'] as const;
 
 /** A directory with more of them is named as a whole. */
-const MOST_OF_A_DIRECTORY = 50;
+export const MOST_OF_A_DIRECTORY = 50;
 
 type Kind = 'directory' | 'link' | 'file';
 
