@@ -11,6 +11,7 @@ import type { Report } from '../model/report.ts';
 import { assessOutage, lastAlive } from '../outage/assess.ts';
 import { unfinishedRuns } from '../recovery/actions.ts';
 import { runDirectory } from '../recovery/journal.ts';
+import { lostDatabases } from '../recovery/lost-database.ts';
 import { type ReturnedStore, returnLostStore } from '../recovery/lost-store.ts';
 import { type RecoverResult, recover } from '../recovery/recover.ts';
 import { requestLines, stepLines } from '../report/checks.ts';
@@ -158,7 +159,7 @@ function say(lines: readonly string[]): void {
 async function isQuiet(root: Root, store: Store, { verdict }: Outage): Promise<boolean> {
   if (verdict !== 'clean' && verdict !== 'not-applicable') return false;
   if (existsSync(store.file(RETRY)) || unfinishedRuns(store).length > 0) return false;
-  if (listTransactions(store, 'interrupted').length > 0) return false;
+  if (listTransactions(store, 'interrupted').length > 0 || lostDatabases(root).length > 0) return false;
   const { findings } = await audit({
     root,
     scope: { packages: [], paths: [] },

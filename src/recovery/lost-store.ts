@@ -3,11 +3,11 @@
  * known, dpkg's database neither. It returns before it is opened when it knows this very filesystem, by the inode numbers
  * and times of change (inode(7)) of packages' files: those of a chroot's store, or of a copy, are others.
  *
- *     lost+found/#12            is /var/lib/debmend
+ *     lost+found/#12            is /var/lib/debmend, whose directories are made where they are gone
  *     lost+found/#12/debmend    #12 is /var/lib, when there is none
  *     lost+found/#12/lib/debmend
  */
-import { existsSync, lstatSync, renameSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { lostDirectories } from '../fsck/lost-directories.ts';
 import { Kind } from '../scan/work.ts';
@@ -121,8 +121,8 @@ async function knowsThisFilesystem(root: Root, { store: directory }: Candidate):
 
 function moveBack(root: Root, { from, to, store }: Candidate): ReturnedStore | undefined {
   const source = root.hostPath(from);
-  const parent = root.resolveDirectory(dirname(to));
-  if (parent.kind !== 'found') return undefined;
+  const parent = directoryMade(root, dirname(to));
+  if (parent === undefined) return undefined;
   const target = `${parent.host}${to.slice(dirname(to).length)}`;
   const isThere = statOf(target) !== undefined;
   // A directory above it that somebody made again holds more than this.
@@ -135,6 +135,27 @@ function moveBack(root: Root, { from, to, store }: Candidate): ReturnedStore | u
     syncDirectory(bufferOf(directory).toString('utf8'));
   root.forget();
   return { from, to };
+}
+
+/**
+ * A directory in the root, with those above it, made as every system has them where a repair took them apart: what was in
+ * them lies in lost+found, each by itself.
+ */
+function directoryMade(root: Root, path: Bytes): { readonly host: Bytes } | undefined {
+  const found = root.resolveDirectory(path);
+  if (found.kind === 'found') return found;
+  if (found.errno !== 'ENOENT') return undefined;
+  const slash = path.lastIndexOf('/');
+  const parent = directoryMade(root, path.slice(0, slash) || '/');
+  if (parent === undefined) return undefined;
+  const host = `${parent.host === '/' ? '' : parent.host}${path.slice(slash)}`;
+  // A link to nowhere is nobody's to make whole here.
+  if (statOf(host) !== undefined) return undefined;
+  mkdirSync(fsPath(host), 0o755);
+  chmodSync(fsPath(host), 0o755);
+  syncDirectory(bufferOf(parent.host).toString('utf8'));
+  root.forget();
+  return { host };
 }
 
 function statOf(host: Bytes) {

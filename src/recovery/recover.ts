@@ -20,6 +20,7 @@ import type { ScanProgress } from '../scan/scan.ts';
 import type { Store } from '../snapshot/store.ts';
 import { listTransactions } from '../snapshot/transaction/record.ts';
 import { sealTransaction } from '../snapshot/transaction/seal.ts';
+import { settleTransactions } from '../snapshot/transaction/settle.ts';
 import { DebmendError, messageOf } from '../system/errors.ts';
 import { type HeldLocks, holdLocks } from '../system/hold-locks.ts';
 import type { Root } from '../system/root.ts';
@@ -96,6 +97,8 @@ export async function recover(options: RecoverOptions): Promise<RecoverResult> {
     const isLost = policy === 'repair' && lostDatabases(root).length > 0;
     if (isLost) settleEarlierRuns(options);
     const problems = isLost ? await returnDatabase(begin(), root, store) : [];
+    // They waited for it.
+    if (isLost) settleTransactions(store, root);
     locks = await holdLocks(openAdmindir(root, DEFAULT_ADMINDIR).host, options.lockWait);
     if (!isLost) settleEarlierRuns(options);
     const actions = policy === 'repair' ? mendMountPoints(root, begin) : [];

@@ -443,24 +443,46 @@ rootDescribe('a recovery', () => {
     ),
   );
 
-  rootTest('returns all of /var/lib from lost+found, where its store lies in it', async () => {
-    const { workload, overlay, directory, base } = await cut('postinst-amid-state');
-    try {
-      const at = (path: string) => join(directory, path);
-      mkdirSync(at('lost+found'), { mode: 0o700 });
-      renameSync(at('var/lib'), at('lost+found/#77'));
-      const before = await readImage(directory, base);
-      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
-      const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
+  const PARTS = [
+    {
+      how: 'where its store lies in it',
+      move: (at: (path: string) => string) => renameSync(at('var/lib'), at('lost+found/#77')),
       // After a repair nobody can tell what an administrator put there.
-      expect(recovery?.unmended.map(({ path }) => path)).toEqual(['/usr/share/lab/own-data']);
-      const after = await readImage(directory, base);
-      const { expected } = await lab.uninterrupted(workload);
-      expect(differencesAfter(after, { base, before, expected })).toEqual([]);
-    } finally {
-      overlay.remove();
-    }
-  });
+      unmended: ['/usr/share/lab/own-data'],
+      left: [],
+    },
+    {
+      how: 'each directory of it by itself, and names what nobody knows',
+      move: (at: (path: string) => string) => {
+        for (const name of readdirSync(at('var/lib')))
+          renameSync(at(`var/lib/${name}`), at(`lost+found/#${name}`));
+        rmdirSync(at('var/lib'));
+      },
+      unmended: ['/lost+found', '/usr/share/lab/own-data', '/usr/share/lab/gone'],
+      // The script has made the second anew.
+      left: ['#lab-1', '#lab-2'],
+    },
+  ];
+  for (const { how, move, unmended, left } of PARTS)
+    rootTest(`returns all of /var/lib from lost+found, ${how}`, async () => {
+      const { workload, overlay, directory, base } = await cut('postinst-amid-state');
+      try {
+        const at = (path: string) => join(directory, path);
+        mkdirSync(at('lost+found'), { mode: 0o700 });
+        move(at);
+        const before = await readImage(directory, base);
+        const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+        const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
+        expect(recovery?.unmended.map(({ path }) => path)).toEqual(unmended);
+        expect(readdirSync(at('lost+found'))).toEqual(left);
+        if (left.length > 0) renameSync(at('lost+found/#lab-1'), at('var/lib/lab-1'));
+        const after = await readImage(directory, base);
+        const { expected } = await lab.uninterrupted(workload);
+        expect(differencesAfter(after, { base, before, expected })).toEqual([]);
+      } finally {
+        overlay.remove();
+      }
+    });
 
   rootTest('I1: takes no store in lost+found for its own that knows another filesystem', () =>
     inLostFound(

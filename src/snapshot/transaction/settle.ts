@@ -14,8 +14,14 @@ import { dropKept, openTransactions, putTransaction, unmarkActive, writeJournal 
 import { admindirInside } from './seal.ts';
 import { isAlive } from './session.ts';
 
-/** Settles every open transaction whose process is gone. @returns those */
+/**
+ * Settles every open transaction whose process is gone. Where a repair of the filesystem took dpkg's database they stay
+ * open until it is back: what became of them only it tells.
+ *
+ * @returns those
+ */
 export function settleTransactions(store: Store, root: Root): Transaction[] {
+  if (root.resolveDirectory(DEFAULT_ADMINDIR).kind !== 'found') return [];
   const ended = openTransactions(store).filter((transaction) => !isAlive(transaction));
   return ended.map((transaction) => settle(store, root, transaction));
 }
