@@ -1,5 +1,6 @@
 /** What a repair of the filesystem may have left or taken besides what lies in lost+found, said by name. */
 import { lstatSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Database } from '../dpkg/database.ts';
 import { pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
@@ -11,9 +12,11 @@ import type { Store } from '../snapshot/store.ts';
 import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { lostControlFiles } from './control-files.ts';
+import { devicesGone } from './devices.ts';
 import { leadsNowhere, linksToNowhere } from './links.ts';
 import { listedThen } from './listed-then.ts';
 import { changedSince, type Mended, namesOf, strangersIn, type Tree } from './lost-record.ts';
+import type { Before } from './redo/before.ts';
 import { EXTENDED_STATES } from './redo/database.ts';
 import { isThere, targetOf } from './redo/effect.ts';
 import type { Redo } from './redo/redo.ts';
@@ -111,7 +114,7 @@ export function strangeSinceRepair(
   store: Store,
   database: Database,
   redone: Iterable<Redo>,
-  { unowned, isOwned }: Pick<Tree, 'unowned' | 'isOwned'>,
+  { unowned, isOwned, isLeft }: Pick<Tree, 'unowned' | 'isOwned'> & Pick<Known, 'isLeft'>,
 ): LeftAlone[] {
   const named = new Map<Bytes, string>();
   for (const { transaction, before, decision, archives } of redone) {
@@ -124,6 +127,8 @@ export function strangeSinceRepair(
     for (const path of then)
       if (path.startsWith('/usr/') && !isOwned(path) && isThere(root, path))
         named.set(path, `packages of ${transaction.id} had it before, and no package has it now`);
+    if (isLeft)
+      for (const [path, reason] of directoriesGone(root, database, before, isOwned)) named.set(path, reason);
     for (const script of [...archives.values()].flatMap(({ scripts }) => scripts))
       for (const path of statePlaces(script))
         if (leadsNowhere(root, path))
@@ -141,7 +146,42 @@ export function strangeSinceRepair(
     harmless: false,
     reason: `${reason}: a repair of the filesystem may be why`,
   }));
-  return [...strange, ...lostControlFiles(database, 'filesystem-lost-found')];
+  return [...strange, ...devicesGone(root), ...lostControlFiles(database, 'filesystem-lost-found')];
+}
+
+/**
+ * Directories of packages that were removed, or that gave them up, and the lists that say so: one that holds something of
+ * somebody's own stays, and what is left in lost+found may be that, or have been in it.
+ */
+function directoriesGone(
+  root: Root,
+  database: Database,
+  before: Before,
+  isOwned: (path: Bytes) => boolean,
+): Map<Bytes, string> {
+  const gone = new Map<Bytes, string>();
+  const { admindir, info, packages } = database;
+  // Those that had come to their end as well.
+  const had = before.runs.flatMap(({ packages: of }, run) => of.map((record) => ({ record, run })));
+  for (const { record, run } of had) {
+    const name = bytesFromText(record.name);
+    const then = before.listedPaths(`${admindir.inside}/info`, name, run);
+    const directories = new Set(then.map(dirname));
+    const missing = new Set(
+      then.filter((path) => directories.has(path) && !isOwned(path) && !isThere(root, path)),
+    );
+    const uppermost = [...missing].filter((path) => !missing.has(dirname(path)));
+    for (const path of uppermost)
+      gone.set(path, `it was ${record.name}'s, and stays when it holds something of somebody's own`);
+    const left = packages.find((pkg) => pkg.name === name && pkg.state === 'config-files');
+    // dpkg lists what it could not take away (src/main/remove.c).
+    if (uppermost.length > 0 && left !== undefined)
+      gone.set(
+        `${admindir.inside}/info/${info.stemOf(left)}.list`,
+        `directories of ${record.name} are gone that it would list if they hold something of somebody's own`,
+      );
+  }
+  return gone;
 }
 
 /** Whether a snapshot knows what stands at a path, and it is the same as then. */

@@ -140,7 +140,7 @@ export class Unsure {
   /** What a repair of the filesystem took with it, besides what lies in lost+found. */
   async #sinceRepair(): Promise<LeftAlone[]> {
     const { redone, reinstalled, begun, lastAlive, isLeft } = this.#course;
-    const tree = { unowned: await this.#unowned(), isOwned: this.#isOwned };
+    const tree = { unowned: await this.#unowned(), isOwned: this.#isOwned, isLeft };
     const said = [
       ...takenByRepair(await trackedDamage(this.#root, this.#store, true)),
       ...strangeSinceRepair(this.#root, this.#store, this.#database, redone.values(), tree),

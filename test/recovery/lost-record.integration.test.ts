@@ -1,6 +1,7 @@
 /** What a recovery says and does when the disk lost what debmend or dpkg knew of an installation, in whole or in part. */
 import { randomUUID } from 'node:crypto';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -241,6 +242,26 @@ rootDescribe('of what was lost', () => {
     }),
   );
 
+  rootTest('I11: a directory that a removal leaves, when a repair took it: it and its list are named', () =>
+    inOverlay(remove, async (directory, cut) => {
+      const at = (path: string) => join(directory, path);
+      await cut(await atItsEnd(remove));
+      const { stdout } = await inRoot(directory, ['dpkg', '-L', 'lab-core']);
+      expect(stdout.split('\n')).toContain('/usr/share/lab');
+      mkdirSync(at('lost+found'), { mode: 0o700 });
+      // Of another inode than the snapshot knows, as a disk leaves it that gives an old one back.
+      cpSync(at('usr/share/lab'), at('lost+found/#4711'), { recursive: true });
+      rmSync(at('usr/share/lab'), { recursive: true });
+      const { code, recovery, said } = await recovered(directory, remove);
+      expect(code, said).toBe(1);
+      expect(recovery.transaction).toMatchObject({ end: 'finished' });
+      const paths = recovery.unmended.map(({ path }) => path);
+      expect(paths).toEqual(expect.arrayContaining(['/usr/share/lab', '/var/lib/dpkg/info/lab-core.list']));
+      // What is below it is said with it, and what others have too is not gone.
+      expect(paths.filter((path) => path?.startsWith('/usr/share/lab/'))).toEqual([]);
+    }),
+  );
+
   rootTest('I11: control files of packages that nobody touched: they are named', () =>
     inOverlay(upgrade, async (directory, cut) => {
       await cut(AMID_STATE);
@@ -438,6 +459,8 @@ rootDescribe('of what was lost', () => {
       mkdirSync(passwd);
       writeFileSync(join(directory, 'etc/group'), 'this is a text of something else\n');
       rmSync(join(directory, 'etc/lab-settings-1'));
+      rmSync(join(directory, 'dev/stdin'));
+      rmSync(join(directory, 'dev/full'));
       mkdirSync(join(directory, 'var/lib/apt'), { recursive: true });
       writeFileSync(
         join(directory, 'var/lib/apt/extended_states'),
@@ -448,7 +471,13 @@ rootDescribe('of what was lost', () => {
       const { code, recovery, said } = await recovered(directory, upgrade);
       expect(code, said).toBe(1);
       const left = compareImages(base, await readImage(directory, base)).differences;
-      const named = ['/etc/lab-settings-1', '/var/lib/apt/extended_states', '/var/lib/lab-extra/index'];
+      const named = [
+        '/dev/full',
+        '/dev/stdin',
+        '/etc/lab-settings-1',
+        '/var/lib/apt/extended_states',
+        '/var/lib/lab-extra/index',
+      ];
       expect([...new Set(left.map((line) => line.slice(0, line.indexOf(':'))))].sort()).toEqual(named);
       const paths = recovery.unmended.map(({ path }) => path);
       expect(paths).toEqual(expect.arrayContaining([...named, '/lost+found']));
