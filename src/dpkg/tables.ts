@@ -25,8 +25,33 @@ function readOptional(admindir: Admindir, name: Bytes, problems: DatabaseProblem
   return undefined;
 }
 
+/**
+ * A table that is made by its first change. From the second one on its version of before stays beside it, and it is only
+ * ever replaced, by one rename (lib/dpkg/atomic-file.c): one that is gone then was lost.
+ */
+function readTable(
+  admindir: Admindir,
+  name: 'diversions' | 'statoverride',
+  code: DatabaseProblem['code'],
+  problems: DatabaseProblem[],
+): Bytes | undefined {
+  const known = problems.length;
+  const data = readOptional(admindir, name, problems);
+  if (data !== undefined || problems.length > known || admindir.read(`${name}-old`).kind === 'missing')
+    return data;
+  problems.push({
+    code,
+    file: admindir.path(name),
+    message: `the ${name} file is gone, and its version of before the last change is there`,
+    dpkgMessage: undefined,
+    blocksDpkg: false,
+    likelyOutage: true,
+  });
+  return undefined;
+}
+
 export function readDiversions(admindir: Admindir, problems: DatabaseProblem[]): readonly Diversion[] {
-  const data = readOptional(admindir, 'diversions', problems);
+  const data = readTable(admindir, 'diversions', 'database-diversions-damaged', problems);
   if (data === undefined) return [];
   const file = `${admindir.inside}/diversions`;
   const { diversions, damaged, message } = parseDiversions(data, file);
@@ -44,7 +69,7 @@ export function readDiversions(admindir: Admindir, problems: DatabaseProblem[]):
 }
 
 export function readOverrides(admindir: Admindir, problems: DatabaseProblem[]): readonly StatOverride[] {
-  const data = readOptional(admindir, 'statoverride', problems);
+  const data = readTable(admindir, 'statoverride', 'database-statoverride-damaged', problems);
   if (data === undefined) return [];
   const { overrides, damaged, message } = parseStatoverride(data);
   if (damaged) {

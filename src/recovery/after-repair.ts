@@ -1,6 +1,5 @@
 /** What a repair of the filesystem may have left or taken besides what lies in lost+found, said by name. */
 import { lstatSync } from 'node:fs';
-import { dirname } from 'node:path';
 import type { Database } from '../dpkg/database.ts';
 import { pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
@@ -13,10 +12,10 @@ import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { lostControlFiles } from './control-files.ts';
 import { devicesGone } from './devices.ts';
+import { directoriesGone } from './gone-directories.ts';
 import { leadsNowhere, linksToNowhere } from './links.ts';
 import { listedThen } from './listed-then.ts';
 import { changedSince, type Mended, namesOf, strangersIn, type Tree } from './lost-record.ts';
-import type { Before } from './redo/before.ts';
 import { EXTENDED_STATES } from './redo/database.ts';
 import { isThere, targetOf } from './redo/effect.ts';
 import type { Redo } from './redo/redo.ts';
@@ -127,8 +126,12 @@ export function strangeSinceRepair(
     for (const path of then)
       if (path.startsWith('/usr/') && !isOwned(path) && isThere(root, path))
         named.set(path, `packages of ${transaction.id} had it before, and no package has it now`);
+    // Of those that had come to their end as well; what is left in lost+found may be one, or have been in one.
+    const had = before.runs.flatMap(({ packages }, run) => packages.map((record) => ({ record, run })));
+    const isNobodys = (path: Bytes): boolean => !isOwned(path);
     if (isLeft)
-      for (const [path, reason] of directoriesGone(root, database, before, isOwned)) named.set(path, reason);
+      for (const [path, reason] of directoriesGone(root, database, { before }, had, isNobodys))
+        named.set(path, reason);
     for (const script of [...archives.values()].flatMap(({ scripts }) => scripts))
       for (const path of statePlaces(script))
         if (leadsNowhere(root, path))
@@ -147,41 +150,6 @@ export function strangeSinceRepair(
     reason: `${reason}: a repair of the filesystem may be why`,
   }));
   return [...strange, ...devicesGone(root), ...lostControlFiles(database, 'filesystem-lost-found')];
-}
-
-/**
- * Directories of packages that were removed, or that gave them up, and the lists that say so: one that holds something of
- * somebody's own stays, and what is left in lost+found may be that, or have been in it.
- */
-function directoriesGone(
-  root: Root,
-  database: Database,
-  before: Before,
-  isOwned: (path: Bytes) => boolean,
-): Map<Bytes, string> {
-  const gone = new Map<Bytes, string>();
-  const { admindir, info, packages } = database;
-  // Those that had come to their end as well.
-  const had = before.runs.flatMap(({ packages: of }, run) => of.map((record) => ({ record, run })));
-  for (const { record, run } of had) {
-    const name = bytesFromText(record.name);
-    const then = before.listedPaths(`${admindir.inside}/info`, name, run);
-    const directories = new Set(then.map(dirname));
-    const missing = new Set(
-      then.filter((path) => directories.has(path) && !isOwned(path) && !isThere(root, path)),
-    );
-    const uppermost = [...missing].filter((path) => !missing.has(dirname(path)));
-    for (const path of uppermost)
-      gone.set(path, `it was ${record.name}'s, and stays when it holds something of somebody's own`);
-    const left = packages.find((pkg) => pkg.name === name && pkg.state === 'config-files');
-    // dpkg lists what it could not take away (src/main/remove.c).
-    if (uppermost.length > 0 && left !== undefined)
-      gone.set(
-        `${admindir.inside}/info/${info.stemOf(left)}.list`,
-        `directories of ${record.name} are gone that it would list if they hold something of somebody's own`,
-      );
-  }
-  return gone;
 }
 
 /** Whether a snapshot knows what stands at a path, and it is the same as then. */

@@ -165,10 +165,10 @@ function planReturns({ findings }: PlanInput, add: Add): void {
 }
 
 /** Accounts are among it, and without them nothing else works. What is gone may be meant to be. */
-function planTracked({ tracked, findings }: PlanInput, add: Add): void {
+function planTracked({ tracked, findings, mends }: PlanInput, add: Add): void {
   const lost = findings.some(({ code }) => code === 'filesystem-lost-found');
   for (const { entry, snapshot, damage, content } of tracked) {
-    if (content === undefined) continue;
+    if (content === undefined || mends.some(({ file }) => file === entry.path)) continue;
     const { path, mode, uid, gid, mtime, capability } = entry;
     const source = `snapshot ${snapshot}`;
     const attributes = { mode, uid, gid, mtime, ...(capability === null ? {} : { capability }) };

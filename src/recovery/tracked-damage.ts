@@ -3,6 +3,7 @@
  * damage or somebody's edit nobody can tell from a hash (I3): only what no edit leaves behind counts.
  */
 import { lstatSync, type Stats } from 'node:fs';
+import { DEFAULT_ADMINDIR } from '../dpkg/database.ts';
 import { pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import { Kind } from '../scan/work.ts';
@@ -101,14 +102,15 @@ export async function trackedDamage(root: Root, store: Store, repaired: boolean)
   const context = { root, contentOf, xxh64: await loadXxh64() };
   const found: TrackedDamage[] = [];
   for (const entry of new Entries(store).at(snapshot)) {
-    if ((entry.origin & Origin.tracked) === 0 || (entry.content === null && !repaired)) continue;
+    const isTracked = (entry.origin & Origin.tracked) !== 0;
+    const isPermanent = isAlwaysThere(entry);
+    if (!(isTracked || isPermanent) || (entry.content === null && !repaired)) continue;
     const stat = standingAt(root, entry.path);
     if (stat === 'elsewhere') continue;
     if (stat === undefined) {
-      if (isAlwaysThere(entry))
-        found.push({ entry, snapshot, damage: NEVER_GONE, content: contentOf(entry) });
+      if (isPermanent) found.push({ entry, snapshot, damage: NEVER_GONE, content: contentOf(entry) });
       else if (repaired) found.push({ entry, snapshot, damage: GONE, content: undefined });
-    } else if (entry.kind === Kind.file) {
+    } else if (isTracked && entry.kind === Kind.file) {
       const damage = damageOf(context, entry, stat);
       const isSure = repaired || damage === OTHER_CONTENT;
       if (damage !== undefined && isSure) found.push({ entry, snapshot, damage, content: contentOf(entry) });
@@ -129,7 +131,10 @@ export function takenByRepair(damaged: readonly TrackedDamage[]): LeftAlone[] {
 
 /** Their own programs only ever put a new one in their place, and nobody else takes them away. */
 const isAlwaysThere = ({ path }: Entry): boolean =>
-  ['/etc/passwd', '/etc/group', '/etc/shadow', '/etc/gshadow', EXTENDED_STATES].includes(path);
+  ['/etc/passwd', '/etc/group', '/etc/shadow', '/etc/gshadow', EXTENDED_STATES, ...TABLES].includes(path);
+
+/** To the audit a table without content is as good as none, and so is one that is gone. */
+const TABLES = ['arch', 'diversions', 'statoverride'].map((name) => `${DEFAULT_ADMINDIR}/${name}`);
 
 const NEVER_GONE = 'gone, and nothing takes it away';
 const OTHER_CONTENT = 'other content, and nobody touched it';

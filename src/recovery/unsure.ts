@@ -16,6 +16,7 @@ import { strangeSinceRepair, unknownInstallation } from './after-repair.ts';
 import { alteredControlFiles } from './control-files.ts';
 import { forgottenPackages } from './forgotten.ts';
 import { garbledNames } from './garbled-names.ts';
+import { takenBySecondRemoval } from './gone-directories.ts';
 import { leftAccounts } from './left-accounts.ts';
 import { leftBehind, namesOf, notEnded, putBackOnly, unsureOf } from './lost-record.ts';
 import { ownersBeside } from './owners.ts';
@@ -80,6 +81,7 @@ export class Unsure {
     return [
       ...putBackOnly(redo),
       ...(redo === undefined ? [] : leftAccounts(this.#root, this.#database.admindir.inside, redo)),
+      ...(redo === undefined ? [] : takenBySecondRemoval(this.#root, this.#database, redo, this.#isOwned)),
       ...(await this.#ofLostSnapshots(transaction)),
     ];
   }

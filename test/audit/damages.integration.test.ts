@@ -432,6 +432,16 @@ const ALONE: readonly Damage[] = [
     make: (root) => writeFileSync(at(root, `${ADMIN}/diversions`), '/usr/bin/one\n/usr/bin/o'),
     findings: [`critical outage database-diversions-damaged - /${ADMIN}/diversions`],
   },
+  ...(['diversions', 'statoverride'] as const).map(
+    (name): Damage => ({
+      what: `${name} gone, and only its version of before is there`,
+      make: (root) => {
+        rmSync(at(root, `${ADMIN}/${name}`), { force: true });
+        writeFileSync(at(root, `${ADMIN}/${name}-old`), '');
+      },
+      findings: [`error outage database-${name}-damaged - /${ADMIN}/${name}`],
+    }),
+  ),
   {
     what: 'statoverrides cut off',
     make: (root) => writeFileSync(at(root, `${ADMIN}/statoverride`), 'root root 0755 /usr/bin/n'),

@@ -252,6 +252,8 @@ rootDescribe('of what was lost', () => {
       // Of another inode than the snapshot knows, as a disk leaves it that gives an old one back.
       cpSync(at('usr/share/lab'), at('lost+found/#4711'), { recursive: true });
       rmSync(at('usr/share/lab'), { recursive: true });
+      // Its list names it last: nothing below it was the package's.
+      rmSync(at('var/lib/lab-extra'), { recursive: true });
       const { code, recovery, said } = await recovered(directory, remove);
       expect(code, said).toBe(1);
       expect(recovery.transaction).toMatchObject({ end: 'finished' });
@@ -404,6 +406,28 @@ rootDescribe('of what was lost', () => {
 
   rootTest('what a removal did to the diversions: it is done once more', () =>
     endsThoughKept(purge, 'var/lib/dpkg/diversions'),
+  );
+
+  rootTest('the diversions, altogether: they are as before, but for what the removal did', () =>
+    endsAsUninterrupted(remove, (directory) => {
+      for (const name of ['diversions', 'diversions-old']) rmSync(join(directory, 'var/lib/dpkg', name));
+    }),
+  );
+
+  rootTest('I11: a part of a removal, and what it left listed: a directory that may be it is named', () =>
+    inOverlay(remove, async (directory, cut) => {
+      const at = (name: string) => join(directory, 'var/lib/dpkg', name);
+      const old = readFileSync(at('info/lab-extra.list'));
+      await cut(await atItsEnd(remove));
+      writeFileSync(at('info/lab-extra.list'), old);
+      for (const name of ['diversions', 'diversions-old']) rmSync(at(name));
+      const { code, recovery, said } = await recovered(directory, remove);
+      expect(code, said).toBe(1);
+      expect(recovery.unmended.map(({ path }) => path)).toEqual([
+        '/var/lib/lab-extra',
+        '/var/lib/dpkg/info/lab-extra.list',
+      ]);
+    }),
   );
 
   rootTest('the inodes of files: what other things stand in their place leave it', () =>

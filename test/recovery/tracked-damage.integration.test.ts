@@ -37,6 +37,7 @@ async function damageAfter(
   writeFileSync(tiny.at('/etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
   mkdirSync(tiny.at('/var/lib/apt'), { recursive: true });
   writeFileSync(tiny.at('/var/lib/apt/extended_states'), 'Package: hello\nAuto-Installed: 1\n\n');
+  writeFileSync(tiny.at('/var/lib/dpkg/diversions'), '/usr/bin/one\n/usr/bin/two\n:\n');
   utimesSync(tiny.at('/etc/own/text'), 1_700_000_000, 1_700_000_000);
   const store = await openStore(root);
   try {
@@ -92,8 +93,8 @@ it('takes only for damage what nobody does, where no repair took anything', asyn
   expect(await damageAfter(change, false)).toEqual([]);
 });
 
-it('takes accounts and the marks of apt for damaged when they are gone, whoever took them', async () => {
-  for (const path of ['/etc/passwd', '/var/lib/apt/extended_states']) {
+it('takes accounts, tables of dpkg and the marks of apt for damaged when they are gone', async () => {
+  for (const path of ['/etc/passwd', '/var/lib/apt/extended_states', '/var/lib/dpkg/diversions']) {
     const lose = (at: (path: string) => string): void => rmSync(at(path));
     for (const repaired of [true, false])
       expect(await damageAfter(lose, repaired)).toEqual([[path, 'gone, and nothing takes it away']]);

@@ -4,6 +4,8 @@
  * one of those directories (src/main/remove.c, removal_bulk_remove_files). dpkg does not look again, and the directory
  * stays, with its line in the list. A dpkg that begins anew after a cut does look, and takes it away.
  *
+ * The same holds for a removal that had come to its end and is done once more, because the disk forgot a part of it.
+ *
  * A file is put into each of them, until dpkg has been there. It is found again after another cut, because its name says
  * whose it is.
  */
@@ -27,11 +29,10 @@ export function directoriesToHold(
   before: Before,
   { packages }: Decision,
 ): Bytes[] {
-  const removals = packages.flatMap(({ record, run, forgotten }) => {
+  const removals = packages.flatMap(({ record, run }) => {
     const its = before.runs[run];
-    const isResumed = record.action === 'remove' && !forgotten && its !== undefined && !isPurge(its);
-    const name = bytesFromText(record.name);
-    return isResumed ? [{ name, run }] : [];
+    const leavesSome = record.action === 'remove' && its !== undefined && !isPurge(its);
+    return leavesSome ? [{ name: bytesFromText(record.name), run }] : [];
   });
   if (removals.length === 0) return [];
   const isOthers = ownersBeside(root, database, new Set(removals.map(({ name }) => name)));
@@ -46,7 +47,9 @@ export function directoriesToHold(
 
 /** What dpkg's present list has of a package, where dpkg had deleted files of it before and written that list anew. */
 function leftOf(database: Database, before: Before, name: Bytes, run: number): Bytes[] {
-  const pkg = database.packages.find((one) => one.name === name && one.state === 'half-installed');
+  const pkg = database.packages.find(
+    (one) => one.name === name && (one.state === 'half-installed' || one.state === 'config-files'),
+  );
   if (pkg === undefined) return [];
   const now = new Set(readManifest(database, pkg, false).paths);
   const { inside } = database.admindir;
