@@ -11,7 +11,6 @@ import type { Store } from '../snapshot/store.ts';
 import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { lostControlFiles } from './control-files.ts';
-import { devicesGone } from './devices.ts';
 import { directoriesGone } from './gone-directories.ts';
 import { leadsNowhere, linksToNowhere } from './links.ts';
 import { listedThen } from './listed-then.ts';
@@ -20,6 +19,7 @@ import { EXTENDED_STATES } from './redo/database.ts';
 import { isThere, targetOf } from './redo/effect.ts';
 import type { Redo } from './redo/redo.ts';
 import { statePlaces, WRITTEN_BACK_MS } from './redo/state.ts';
+import { standardPlacesGone } from './standard-places.ts';
 import { hasContentOf, standingAt } from './tracked-damage.ts';
 import { unverifiedSince } from './unverified.ts';
 
@@ -149,7 +149,7 @@ export function strangeSinceRepair(
     harmless: false,
     reason: `${reason}: a repair of the filesystem may be why`,
   }));
-  return [...strange, ...devicesGone(root), ...lostControlFiles(database, 'filesystem-lost-found')];
+  return [...strange, ...standardPlacesGone(root), ...lostControlFiles(database, 'filesystem-lost-found')];
 }
 
 /** Whether a snapshot knows what stands at a path, and it is the same as then. */

@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -483,8 +484,8 @@ rootDescribe('of what was lost', () => {
       mkdirSync(passwd);
       writeFileSync(join(directory, 'etc/group'), 'this is a text of something else\n');
       rmSync(join(directory, 'etc/lab-settings-1'));
-      rmSync(join(directory, 'dev/stdin'));
-      rmSync(join(directory, 'dev/full'));
+      for (const path of ['dev/stdin', 'dev/full', 'var/spool/mail']) rmSync(join(directory, path));
+      rmdirSync(join(directory, 'var/opt'));
       mkdirSync(join(directory, 'var/lib/apt'), { recursive: true });
       writeFileSync(
         join(directory, 'var/lib/apt/extended_states'),
@@ -501,6 +502,8 @@ rootDescribe('of what was lost', () => {
         '/etc/lab-settings-1',
         '/var/lib/apt/extended_states',
         '/var/lib/lab-extra/index',
+        '/var/opt',
+        '/var/spool/mail',
       ];
       expect([...new Set(left.map((line) => line.slice(0, line.indexOf(':'))))].sort()).toEqual(named);
       const paths = recovery.unmended.map(({ path }) => path);
