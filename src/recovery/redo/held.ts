@@ -29,15 +29,15 @@ export function directoriesToHold(
   before: Before,
   { packages }: Decision,
 ): Bytes[] {
-  const removals = packages.flatMap(({ record, run }) => {
+  const removals = packages.flatMap(({ record, run, forgotten }) => {
     const its = before.runs[run];
     const leavesSome = record.action === 'remove' && its !== undefined && !isPurge(its);
-    return leavesSome ? [{ name: bytesFromText(record.name), run }] : [];
+    return leavesSome ? [{ name: bytesFromText(record.name), run, forgotten }] : [];
   });
   if (removals.length === 0) return [];
   const isOthers = ownersBeside(root, database, new Set(removals.map(({ name }) => name)));
-  return removals.flatMap(({ name, run }) =>
-    leftOf(database, before, name, run).flatMap((path) => {
+  return removals.flatMap((removal) =>
+    leftOf(database, before, removal).flatMap((path) => {
       const found = root.resolve(path);
       if (found.kind !== 'found' || isOthers(path) || isOthers(found.inside)) return [];
       return isEmptyDirectory(found.host) ? [found.inside] : [];
@@ -45,10 +45,17 @@ export function directoriesToHold(
   );
 }
 
+interface Removal {
+  readonly name: Bytes;
+  readonly run: number;
+  readonly forgotten: boolean;
+}
+
 /** What dpkg's present list has of a package, where dpkg had deleted files of it before and written that list anew. */
-function leftOf(database: Database, before: Before, name: Bytes, run: number): Bytes[] {
+function leftOf(database: Database, before: Before, { name, run, forgotten }: Removal): Bytes[] {
   const pkg = database.packages.find(
-    (one) => one.name === name && (one.state === 'half-installed' || one.state === 'config-files'),
+    (one) =>
+      one.name === name && (one.state === 'half-installed' || (forgotten && one.state === 'config-files')),
   );
   if (pkg === undefined) return [];
   const now = new Set(readManifest(database, pkg, false).paths);
