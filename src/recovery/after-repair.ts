@@ -1,7 +1,7 @@
 /** What a repair of the filesystem may have left or taken besides what lies in lost+found, said by name. */
 import { lstatSync } from 'node:fs';
 import type { Database } from '../dpkg/database.ts';
-import { pathToText } from '../model/path-text.ts';
+import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import { Kind } from '../scan/work.ts';
 import { loadXxh64 } from '../scan/xxh64.ts';
@@ -12,7 +12,7 @@ import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { lostControlFiles } from './control-files.ts';
 import { directoriesGone } from './gone-directories.ts';
-import { leadsNowhere, linksToNowhere } from './links.ts';
+import { alternativesGone, leadsNowhere, linksToNowhere } from './links.ts';
 import { listedThen } from './listed-then.ts';
 import { changedSince, type Mended, namesOf, strangersIn, type Tree } from './lost-record.ts';
 import { EXTENDED_STATES } from './redo/database.ts';
@@ -140,9 +140,12 @@ export function strangeSinceRepair(
   for (const path of linksToNowhere(root, isOwned))
     named.set(path, 'it leads nowhere, and no package has it');
   const snapshot = newestSealed(store);
-  if (snapshot !== undefined)
+  if (snapshot !== undefined) {
     for (const path of unknownTo(root, store, snapshot, unowned))
       named.set(path, `it is older than snapshot ${snapshot.id}, which does not know it`);
+    for (const [path, name] of alternativesGone(root, store, snapshot, database.admindir.inside))
+      named.set(path, `it is gone with the alternatives ${bytesToText(name)} of snapshot ${snapshot.id}`);
+  }
   const strange = [...named].map(([path, reason]) => ({
     finding: 'filesystem-lost-found' as const,
     path: pathToText(path),

@@ -1,21 +1,23 @@
 /** dpkg's control files (its info directory) that are gone or altered: nothing but its lists is missed by dpkg itself. */
 import { type Database, readManifest } from '../dpkg/database.ts';
-import type { Package } from '../dpkg/package.ts';
+import { displayName, type Package } from '../dpkg/package.ts';
 import { changedRecords } from '../dpkg/selection.ts';
 import type { FindingCode } from '../model/codes.ts';
-import { pathToText } from '../model/path-text.ts';
+import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import { Kind } from '../scan/work.ts';
 import { loadXxh64 } from '../scan/xxh64.ts';
-import { Entries } from '../snapshot/entries.ts';
-import { newestSealed } from '../snapshot/snapshots.ts';
+import { Contents } from '../snapshot/contents.ts';
+import { Entries, type Entry } from '../snapshot/entries.ts';
+import { newestSealed, type Snapshot } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
 import { recordsAt, recordsNow } from '../snapshot/transaction/outcome.ts';
-import type { Bytes } from '../system/bytes.ts';
+import { type Bytes, bytesOf } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { listedThen } from './listed-then.ts';
 import { ownersBeside } from './owners.ts';
-import { listedAt } from './redo/before.ts';
+import { listedAt, wholeContent } from './redo/before.ts';
+import { statePlaces } from './redo/state.ts';
 import { hasContentOf } from './tracked-damage.ts';
 
 /**
@@ -57,6 +59,8 @@ export async function alteredControlFiles(
   const directory = `${admindir.inside}/info`;
   const xxh64 = await loadXxh64();
   const unlisted = new Set<Bytes>();
+  const halfGone = new Set<Package>();
+  const scripts: Script[] = [];
   const isOwned = ownersBeside(root, database, new Set());
   // Whoever replaces files of another package takes them out of its list (deb-control(5), Replaces).
   const isTakenOver = (pkg: Package): boolean => {
@@ -71,10 +75,15 @@ export async function alteredControlFiles(
     const stem = file.slice(0, Math.max(0, dot));
     const pkg = stems.get(stem);
     if (pkg === undefined || kind !== Kind.file) return [];
+    if (/^(?:pre|post)(?:inst|rm)$/.test(file.slice(dot + 1))) scripts.push({ pkg, entry });
     const isThere = info.kindsOf(stem).has(file.slice(dot + 1));
     if (isThere && (renewed.has(pkg.name) || hasContentOf(root, entry, xxh64))) return [];
-    if (isThere && file.endsWith('.list') && isTakenOver(pkg)) return [];
-    if (file.endsWith('.list')) unlisted.add(pkg.name);
+    if (!isThere || file.endsWith('.list')) {
+      const isWhole = isTakenOver(pkg);
+      if (isThere && isWhole) return [];
+      if (!isWhole) unlisted.add(pkg.name);
+    }
+    if (!isThere) halfGone.add(pkg);
     const reason = `it stands in snapshot ${snapshot.id}, its package has not changed since, and it ${isThere ? 'holds something else' : 'is gone'}`;
     return [{ finding: 'database-unreadable', path: pathToText(path), harmless: false, reason }];
   });
@@ -82,5 +91,40 @@ export async function alteredControlFiles(
     finding: 'database-unreadable',
     missing: true,
   });
-  return [...altered, ...unlistedPaths];
+  const itsScripts = scripts.filter(({ pkg }) => halfGone.has(pkg));
+  return [...altered, ...unlistedPaths, ...ofHalfGone(store, database, snapshot, halfGone, itsScripts)];
+}
+
+interface Script {
+  readonly pkg: Package;
+  /** As a snapshot knows it. */
+  readonly entry: Entry;
+}
+
+/** Packages that have lost control files, and the state that their scripts name. */
+function ofHalfGone(
+  store: Store,
+  { native }: Database,
+  { id }: Snapshot,
+  packages: Iterable<Package>,
+  scripts: readonly Script[],
+): LeftAlone[] {
+  const unsure = { finding: 'database-unreadable', harmless: false } as const;
+  const contents = new Contents(store);
+  const state = scripts.flatMap(({ entry }) =>
+    statePlaces(bytesOf(wholeContent(contents, entry) ?? Buffer.alloc(0))),
+  );
+  return [
+    ...[...packages].map((pkg) => ({
+      ...unsure,
+      package: bytesToText(displayName(pkg, native)),
+      reason: `control files of it are gone that snapshot ${id} knows, as where a removal was cut that nobody knows of: install it once more`,
+    })),
+    ...[...new Set(state)].map((path) => ({
+      ...unsure,
+      path: pathToText(path),
+      reason:
+        'maintainer scripts of packages whose control files are gone name it, and may have changed it: look whether it is whole',
+    })),
+  ];
 }

@@ -1,8 +1,14 @@
-/** Links that lead nowhere where packages keep state, which no manifest and no snapshot knows. */
+/** Links which no manifest and no snapshot knows: those that lead nowhere where packages keep state, and of alternatives. */
 import { lstatSync } from 'node:fs';
-import { type Bytes, fsPath } from '../system/bytes.ts';
+import { parseAlternative } from '../dpkg/alternatives.ts';
+import { Contents } from '../snapshot/contents.ts';
+import { Entries } from '../snapshot/entries.ts';
+import type { Snapshot } from '../snapshot/snapshots.ts';
+import type { Store } from '../snapshot/store.ts';
+import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
-import { namesIn } from './redo/effect.ts';
+import { wholeContent } from './redo/before.ts';
+import { isThere, namesIn } from './redo/effect.ts';
 import { leadsSomewhere } from './tracked-damage.ts';
 
 export function leadsNowhere(root: Root, path: Bytes): boolean {
@@ -26,4 +32,29 @@ export function linksToNowhere(root: Root, isOwned: (path: Bytes) => boolean): B
       .map((name) => `${found.inside}/${name}`)
       .filter((path) => !isOwned(path) && leadsNowhere(root, path));
   });
+}
+
+/**
+ * The files of dpkg's alternatives that a snapshot knows and that are gone, with their links that are gone, too: each
+ * link by the group that it is of.
+ */
+export function alternativesGone(
+  root: Root,
+  store: Store,
+  { id }: Snapshot,
+  admindir: Bytes,
+): Map<Bytes, Bytes> {
+  const contents = new Contents(store);
+  const gone = new Map<Bytes, Bytes>();
+  const directory = `${admindir}/alternatives`;
+  for (const entry of new Entries(store).at(id, directory)) {
+    const name = entry.path.slice(directory.length + 1);
+    if (name === '' || isThere(root, entry.path)) continue;
+    gone.set(entry.path, name);
+    const data = wholeContent(contents, entry);
+    const group = data === undefined ? undefined : parseAlternative(bytesOf(data), name);
+    if (group === undefined) continue;
+    for (const { link } of [group.master, ...group.slaves]) if (!isThere(root, link)) gone.set(link, name);
+  }
+  return gone;
 }

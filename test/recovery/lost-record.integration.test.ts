@@ -292,7 +292,10 @@ rootDescribe('of what was lost', () => {
       expect(inInfo).toEqual(altered.map((name) => `/var/lib/dpkg/info/${name}`).sort());
       const others = paths.filter((path) => !inInfo.includes(path));
       expect(others).toEqual(expect.arrayContaining(['/bin/zcat', '/bin/zgrep']));
-      expect(others.filter((path) => !path.startsWith('/bin/z'))).toEqual([]);
+      // The scripts of dash name it.
+      expect(others.filter((path) => !path.startsWith('/bin/z'))).toEqual(['/var/lib/shells.state']);
+      const names = recovery.unmended.flatMap(({ package: name }) => name ?? []);
+      expect(names.sort()).toEqual(['dash', 'dpkg', 'sed']);
     }),
   );
 
@@ -534,6 +537,34 @@ rootDescribe('of what was lost', () => {
       expect(general.map(({ reason }) => reason)).toEqual([
         expect.stringContaining('give its command again'),
       ]);
+    }),
+  );
+
+  rootTest('I11: what a repair took with a removal: what it had taken already is named', () =>
+    inOverlay(remove, async (directory, cut) => {
+      const at = (path: string) => join(directory, path);
+      const status = at('var/lib/dpkg/status');
+      const kept = [join(directory, STORE, 'state.db'), status];
+      const old = kept.map((file) => readFileSync(file));
+      await cut({ class: 'script', at: 'postrm-after-diversion' });
+      for (const rest of ['-wal', '-shm']) rmSync(`${kept[0]}${rest}`, { force: true });
+      for (const [index, file] of kept.entries()) writeFileSync(file, old[index] ?? '');
+      for (const name of readdirSync(at('var/lib/dpkg/updates'))) rmSync(at(`var/lib/dpkg/updates/${name}`));
+      mkdirSync(at('lost+found'), { mode: 0o700 });
+      renameSync(join(directory, STORE, 'transactions'), at('lost+found/#11'));
+      for (const kind of ['md5sums', 'postinst', 'prerm', 'triggers'])
+        rmSync(at(`var/lib/dpkg/info/lab-extra.${kind}`));
+      const { code, recovery, said } = await recovered(directory, remove);
+      expect(code, said).toBe(1);
+      expect(recovery.unmended.map(({ package: name }) => name)).toContain('lab-extra');
+      expect(recovery.unmended.map(({ path }) => path)).toEqual(
+        expect.arrayContaining([
+          '/usr/bin/lab-pager',
+          '/usr/share/lab-pager.txt',
+          '/usr/share/lab/greeting',
+          '/var/lib/lab-extra/index',
+        ]),
+      );
     }),
   );
 

@@ -115,7 +115,8 @@ function listedIn(
   });
 }
 
-function wholeContent(contents: Contents, { content }: Entry): Buffer | undefined {
+/** The copy of a file's content; undefined when there is none, or it does not read back as what was kept (I6). */
+export function wholeContent(contents: Contents, { content }: Entry): Buffer | undefined {
   return content !== null && contents.isWhole(content) ? contents.read(content) : undefined;
 }
 
