@@ -156,7 +156,7 @@ export function strangeSinceRepair(
 }
 
 /** Whether a snapshot knows what stands at a path, and it is the same as then. */
-async function asIn(root: Root, store: Store, { id }: Snapshot): Promise<(path: Bytes) => boolean> {
+export async function asIn(root: Root, store: Store, { id }: Snapshot): Promise<(path: Bytes) => boolean> {
   const entries = new Entries(store);
   const xxh64 = await loadXxh64();
   return (path) => {

@@ -25,6 +25,7 @@ import { DebmendError, messageOf } from '../system/errors.ts';
 import { type HeldLocks, holdLocks } from '../system/hold-locks.ts';
 import type { Root } from '../system/root.ts';
 import { type ActionRecord, Run, settleRun, unfinishedRuns } from './actions.ts';
+import { type Damaged, damagedContent } from './beside-damage.ts';
 import { type Asked, askForDueChecks } from './checks.ts';
 import { carryOut } from './deeds.ts';
 import { gather } from './gather.ts';
@@ -178,6 +179,7 @@ class Recoverer {
   #network: 'untried' | 'partly' | 'unreachable' = 'untried';
   /** Whether a repair of the filesystem took things away. */
   #repaired: boolean;
+  #damaged: readonly Damaged[] | undefined;
   #tools: boolean | undefined;
   readonly #ended = new Map<string, 'finished' | 'taken-back'>();
   /** What nobody knows any more of what was brought to its end. */
@@ -213,6 +215,7 @@ class Recoverer {
           offline: this.#network !== 'untried',
         });
         this.#examined = input.redos;
+        this.#damaged ??= damagedContent(this.#options.root, before.findings, input.tracked);
         planned = planRecovery(input);
         first ??= planned;
         const todo = this.#next(planned);
@@ -336,12 +339,17 @@ class Recoverer {
   #unsureAt(after: AuditResult): Unsure {
     const { database } = after;
     const { root, store, config, lastAlive } = this.#options;
+    const still = new Set(after.findings.map(identity));
+    // What stands as it was may be somebody's edit.
+    const isDamage = ({ finding }: Damaged): boolean =>
+      finding === undefined || finding.likelyOutage || !still.has(identity(finding));
     return new Unsure(root, store, config, database, {
       begun: this.#begun,
       lastAlive,
       acted: this.#run !== undefined,
       repaired: this.#repaired,
       isLeft: wasRepaired(after),
+      damagedAt: (this.#damaged ?? []).filter(isDamage).map(({ at }) => at),
       reinstalled: this.#reinstalled,
       redone: this.#redone,
       examined: this.#examined,

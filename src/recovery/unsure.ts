@@ -13,6 +13,7 @@ import { listTransactions } from '../snapshot/transaction/record.ts';
 import { type Bytes, bytesFromText } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { strangeSinceRepair, unknownInstallation } from './after-repair.ts';
+import { besideDamage } from './beside-damage.ts';
 import { alteredControlFiles } from './control-files.ts';
 import { forgottenPackages } from './forgotten.ts';
 import { garbledNames } from './garbled-names.ts';
@@ -36,6 +37,8 @@ export interface Course {
   readonly repaired: boolean;
   /** Whether any of that is left, and nobody knows what it is. */
   readonly isLeft: boolean;
+  /** When content was written that was damaged, in milliseconds since the epoch. */
+  readonly damagedAt: readonly number[];
   /** Packages that were unpacked once more, as dpkg prints them. */
   readonly reinstalled: ReadonlySet<string>;
   /** What was done with the interrupted transactions, by their ids. */
@@ -70,6 +73,7 @@ export class Unsure {
     return [
       ...this.#forgotten(),
       ...(repaired ? await this.#sinceRepair() : []),
+      ...(await this.#besideDamage()),
       ...(repaired || acted ? await this.#controlFiles() : []),
       ...(repaired || this.#hasLied() ? garbledNames(this.#root, this.#store, this.#isOwned) : []),
     ];
@@ -113,6 +117,13 @@ export class Unsure {
   /** Whether a disk lost what it had promised to keep. */
   #hasLied(): boolean {
     return this.#open().some((transaction) => hasLostSnapshots(this.#store, transaction));
+  }
+
+  /** Where an installation had not ended, its own damage is told by itself. */
+  async #besideDamage(): Promise<LeftAlone[]> {
+    const { damagedAt, begun, redone } = this.#course;
+    if (this.#open().length > 0 || redone.size > 0) return [];
+    return await besideDamage(this.#root, this.#store, this.#database, damagedAt, begun);
   }
 
   #controlFiles(): Promise<LeftAlone[]> {

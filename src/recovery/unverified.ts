@@ -46,6 +46,8 @@ interface Period {
   readonly until: number;
   /** Whether somebody else vouches for a file or a link, beside the manifests. */
   readonly isKnown?: (path: Bytes) => boolean;
+  /** Of times of change in the period, in milliseconds since the epoch: those that count. Default: all. */
+  readonly isSuspect?: (ctime: number) => boolean;
 }
 
 /**
@@ -60,7 +62,7 @@ interface Period {
 export function unverifiedSince(
   root: Root,
   database: Database,
-  { since, until, isKnown = () => false }: Period,
+  { since, until, isKnown = () => false, isSuspect = () => true }: Period,
 ): Bytes[] {
   const vouched = new Set<Bytes>();
   new OwnedPaths(root, database.admindir).each((path) => vouched.add(path));
@@ -99,7 +101,7 @@ export function unverifiedSince(
       const stat = NOT_JUDGED.has(path) || foreign.has(host) ? undefined : statOf(host);
       if (stat === undefined) continue;
       const kind = stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'link' : 'file';
-      const isRecent = stat.ctimeMs >= since;
+      const isRecent = stat.ctimeMs >= since && isSuspect(stat.ctimeMs);
       if (isRecent && !isVouchedFor(path, kind, stat) && !isKnown(path)) changed.push(path);
       else if (kind === 'directory') below.push(...walk(path));
     }

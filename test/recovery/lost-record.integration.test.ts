@@ -9,12 +9,14 @@ import {
   renameSync,
   rmdirSync,
   rmSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import Sqlite from 'better-sqlite3';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { reportSchema } from '../../src/model/report.ts';
 import { inRoot, mustInRoot } from '../lab/chroot.ts';
@@ -343,6 +345,48 @@ rootDescribe('of what was lost', () => {
       );
       const again = await recovered(directory, upgrade);
       expect(again.code, again.said).toBe(0);
+    }),
+  );
+
+  /** Nobody can set a ctime: the last snapshot is from after what is on disk now. */
+  const sealedNow = (directory: string): void => {
+    const db = new Sqlite(join(directory, STORE, 'state.db'));
+    db.prepare('UPDATE snapshot SET taken_at = ?').run(new Date(Date.now() + 1000).toISOString());
+    db.close();
+  };
+
+  rootTest('I11: content that was written since the last seal is no sign of such a disk', () =>
+    inOverlay(upgrade, async (directory) => {
+      await mustInRoot(directory, upgrade.command, { offline: true });
+      writeFileSync(join(directory, 'var/lib/lab-2/one'), 'of a file of another time\n');
+      writeFileSync(join(directory, 'usr/share/lab/data'), '');
+      const { code, said } = await recovered(directory, upgrade);
+      expect(code, said).toBe(0);
+    }),
+  );
+
+  rootTest('I11: content that was synced: what was written together with it is named', () =>
+    inOverlay(upgrade, async (directory) => {
+      const at = (path: string) => join(directory, path);
+      await mustInRoot(directory, upgrade.command, { offline: true });
+      writeFileSync(at('var/lib/lab-2/one'), 'of a file of another time\n');
+      rmSync(at('etc/lab/new.conf'));
+      // One of them has two names.
+      for (const [path, count] of [
+        ['usr/bin/lab', 2],
+        ['usr/share/lab/data', 1],
+      ] as const) {
+        writeFileSync(at(path), Buffer.alloc(statSync(at(path)).size));
+        sealedNow(directory);
+        const { code, recovery, said } = await recovered(directory, upgrade);
+        expect(code, said).toBe(1);
+        expect(recovery.mended).toBe(count);
+        const paths = recovery.unmended.map((one) => one.path);
+        expect(paths).toEqual(expect.arrayContaining(['/etc/lab/new.conf', '/var/lib/lab-2']));
+        // The snapshot after it, or the manifest, knows these.
+        for (const known of ['/etc/lab-settings-2', '/var/lib/dpkg/alternatives', `/${path}`])
+          expect(paths).not.toContain(known);
+      }
     }),
   );
 
