@@ -7,16 +7,15 @@ import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import { Kind } from '../scan/work.ts';
 import { loadXxh64 } from '../scan/xxh64.ts';
-import { Contents } from '../snapshot/contents.ts';
-import { Entries, type Entry } from '../snapshot/entries.ts';
+import { Entries } from '../snapshot/entries.ts';
 import { newestSealed, type Snapshot } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
 import { recordsAt, recordsNow } from '../snapshot/transaction/outcome.ts';
-import { type Bytes, bytesOf } from '../system/bytes.ts';
+import type { Bytes } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { listedThen } from './listed-then.ts';
 import { ownersBeside } from './owners.ts';
-import { listedAt, wholeContent } from './redo/before.ts';
+import { listedAt, scriptsAt } from './redo/before.ts';
 import { statePlaces } from './redo/state.ts';
 import { hasContentOf } from './tracked-damage.ts';
 
@@ -60,7 +59,6 @@ export async function alteredControlFiles(
   const xxh64 = await loadXxh64();
   const unlisted = new Set<Bytes>();
   const halfGone = new Set<Package>();
-  const scripts: Script[] = [];
   const isOwned = ownersBeside(root, database, new Set());
   // Whoever replaces files of another package takes them out of its list (deb-control(5), Replaces).
   const isTakenOver = (pkg: Package): boolean => {
@@ -75,7 +73,6 @@ export async function alteredControlFiles(
     const stem = file.slice(0, Math.max(0, dot));
     const pkg = stems.get(stem);
     if (pkg === undefined || kind !== Kind.file) return [];
-    if (/^(?:pre|post)(?:inst|rm)$/.test(file.slice(dot + 1))) scripts.push({ pkg, entry });
     const isThere = info.kindsOf(stem).has(file.slice(dot + 1));
     if (isThere && (renewed.has(pkg.name) || hasContentOf(root, entry, xxh64))) return [];
     if (!isThere || file.endsWith('.list')) {
@@ -91,28 +88,19 @@ export async function alteredControlFiles(
     finding: 'database-unreadable',
     missing: true,
   });
-  const itsScripts = scripts.filter(({ pkg }) => halfGone.has(pkg));
-  return [...altered, ...unlistedPaths, ...ofHalfGone(store, database, snapshot, halfGone, itsScripts)];
-}
-
-interface Script {
-  readonly pkg: Package;
-  /** As a snapshot knows it. */
-  readonly entry: Entry;
+  return [...altered, ...unlistedPaths, ...ofHalfGone(store, database, snapshot, halfGone)];
 }
 
 /** Packages that have lost control files, and the state that their scripts name. */
 function ofHalfGone(
   store: Store,
-  { native }: Database,
+  { native, admindir }: Database,
   { id }: Snapshot,
-  packages: Iterable<Package>,
-  scripts: readonly Script[],
+  packages: ReadonlySet<Package>,
 ): LeftAlone[] {
   const unsure = { finding: 'database-unreadable', harmless: false } as const;
-  const contents = new Contents(store);
-  const state = scripts.flatMap(({ entry }) =>
-    statePlaces(bytesOf(wholeContent(contents, entry) ?? Buffer.alloc(0))),
+  const state = [...packages].flatMap(({ name }) =>
+    scriptsAt(store, id, `${admindir.inside}/info`, name).flatMap(statePlaces),
   );
   return [
     ...[...packages].map((pkg) => ({

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import {
   cpSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -14,7 +15,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Sqlite from 'better-sqlite3';
 import { afterAll, beforeAll, expect } from 'vitest';
@@ -323,8 +324,14 @@ rootDescribe('of what was lost', () => {
         expect.arrayContaining(['lab-core', 'lab-extra', 'lab-lib']),
       );
       const paths = recovery.unmended.map(({ path }) => path);
-      // Whether an account was to go the scripts knew, and they are gone.
-      const named = ['/etc/stranger', '/etc/passwd', '/usr/bin/lab', '/var/lib/lab-extra'];
+      // Whether an account, or state, was to go the scripts knew, and they are gone.
+      const named = [
+        '/etc/stranger',
+        '/etc/passwd',
+        '/usr/bin/lab',
+        '/var/lib/lab-extra',
+        '/var/lib/lab-extra/index',
+      ];
       expect(paths).toEqual(expect.arrayContaining(named));
       expect(recovery.unmended.map(({ package: name }) => name)).not.toContain('dpkg');
     }),
@@ -390,17 +397,18 @@ rootDescribe('of what was lost', () => {
     }),
   );
 
-  /** Cut at its end, damaged, and recovered, a workload ends as an uninterrupted one. */
+  /** Cut at its end or earlier, damaged, and recovered, a workload ends as an uninterrupted one. */
   const endsAsUninterrupted = (
     workload: typeof upgrade,
     damage: (directory: string) => Promise<void> | void,
     begun?: (directory: string) => void,
+    at?: Pick<Point, 'class' | 'at'>,
   ) =>
     inOverlay(workload, async (directory, cut) => {
       const base = lab.base(workload);
       const { expected } = await lab.uninterrupted(workload);
       begun?.(directory);
-      await cut(await atItsEnd(workload));
+      await cut(at ?? (await atItsEnd(workload)));
       await damage(directory);
       const before = await readImage(directory, base);
       const { code, said } = await recovered(directory, workload);
@@ -476,6 +484,50 @@ rootDescribe('of what was lost', () => {
         '/var/lib/dpkg/info/lab-extra.list',
       ]);
     }),
+  );
+
+  /** The same, where the disk has brought files back that a package had, and some of its control files. */
+  const endsThoughBack = (
+    workload: typeof upgrade,
+    kinds: readonly string[],
+    at?: Pick<Point, 'class' | 'at'>,
+  ) => {
+    const kept = new Map<string, { readonly data: Buffer; readonly mtime: Date }>();
+    return endsAsUninterrupted(
+      workload,
+      (directory) => {
+        for (const [path, { data, mtime }] of kept) {
+          mkdirSync(dirname(join(directory, path)), { recursive: true });
+          writeFileSync(join(directory, path), data);
+          utimesSync(join(directory, path), mtime, mtime);
+        }
+      },
+      (directory) => {
+        const info = '/var/lib/dpkg/info/lab-core';
+        const listed = readFileSync(join(directory, `${info}.list`), 'utf8').split('\n');
+        const files = listed.filter((one) => one.startsWith('/usr/'));
+        for (const path of [...files, ...kinds.map((kind) => `${info}.${kind}`)]) {
+          const stat = lstatSync(join(directory, path), { throwIfNoEntry: false });
+          if (stat?.isFile() === true)
+            kept.set(path, { data: readFileSync(join(directory, path)), mtime: stat.mtime });
+        }
+        expect(kept.size).toBeGreaterThan(10);
+      },
+      at,
+    );
+  };
+
+  const CONTROL = ['conffiles', 'md5sums', 'postinst', 'triggers'];
+  rootTest('what a purge took, files and some control files: it is done once more', () =>
+    endsThoughBack(purge, CONTROL),
+  );
+
+  rootTest('what a purge took, its list too, and the package is removed by its record: once more', () =>
+    endsThoughBack(purge, [...CONTROL, 'list'], { class: 'script', at: 'postrm-amid-purge' }),
+  );
+
+  rootTest('what a removal took, its list too: it is done once more', () =>
+    endsThoughBack(remove, [...CONTROL, 'list']),
   );
 
   rootTest('the inodes of files: what other things stand in their place leave it', () =>

@@ -96,6 +96,15 @@ export function listedAt(store: Store, snapshot: number, info: Bytes, name: Byte
   return listedIn(files, (entry) => wholeContent(contents, entry));
 }
 
+/** The maintainer scripts that a package had in a snapshot, as far as there are copies of them. */
+export function scriptsAt(store: Store, snapshot: number, info: Bytes, name: Bytes): Bytes[] {
+  const contents = new Contents(store);
+  return [...controlFilesOf(new Entries(store).at(snapshot, info), info, name)].flatMap(([file, entry]) => {
+    const data = /\.(?:pre|post)(?:inst|rm)$/.test(file) ? wholeContent(contents, entry) : undefined;
+    return data === undefined ? [] : [bytesOf(data)];
+  });
+}
+
 function controlFilesOf(entries: Iterable<Entry>, info: Bytes, name: Bytes): Map<Bytes, Entry> {
   const files = new Map<Bytes, Entry>();
   for (const entry of entries) {

@@ -63,9 +63,15 @@ export async function examineRedo(
   const before = new Before(store, transaction, (records) => agree(records, database, transaction));
   const inside = database.admindir.host.slice(root.prefix.length) || DEFAULT_ADMINDIR;
   const takenBack = config.recovery.transaction === 'take-back';
-  const isOwned = ownersBeside(root, database, new Set());
   const { packages, diversions } = database;
-  const removal = { root, before, admindir: inside, packages, diversions, isOwned };
+  const removal = {
+    root,
+    before,
+    admindir: inside,
+    packages,
+    diversions,
+    isOwned: ownersOfInstalled(root, database),
+  };
   const decided = decideRedo(transaction, {
     runs: before.runs,
     later: laterNames(store, transaction),
@@ -134,6 +140,17 @@ export async function examineRedo(
     ...rewindEffects(root, database, before, inside, { ...decision, packages: rewound }, names, records),
   ];
   return { ...base, effects: withoutDoubles(effects), impossible: describeLost(back.lost) };
+}
+
+/**
+ * Whether a path is somebody's. Of a removed package that is its conffiles alone: a disk that brings its files back may
+ * bring its list back with them.
+ */
+function ownersOfInstalled(root: Root, database: Database): (path: Bytes) => boolean {
+  const removed = database.packages.filter(({ state }) => state === 'config-files');
+  const conffiles = new Set(removed.flatMap((pkg) => pkg.conffiles.map(({ path }) => path)));
+  const isOwned = ownersBeside(root, database, new Set(removed.map(({ name }) => name)));
+  return (path) => conffiles.has(path) || isOwned(path);
 }
 
 /**
