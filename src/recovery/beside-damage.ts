@@ -43,11 +43,12 @@ export function damagedContent(
     return at === undefined ? [] : [{ finding, at }];
   };
   return [
-    ...findings.flatMap((finding) =>
-      finding.path !== undefined && finding.severity !== 'info' && isOfContent(finding.code)
-        ? add(finding, textToPath(finding.path))
-        : [],
-    ),
+    ...findings.flatMap((finding) => {
+      // At the name that its package calls a diverted file by stands somebody else's.
+      const path = finding.divertedTo ?? finding.path;
+      const isDamage = finding.severity !== 'info' && isOfContent(finding.code);
+      return path !== undefined && isDamage ? add(finding, textToPath(path)) : [];
+    }),
     ...tracked.flatMap(({ entry }) => add(undefined, entry.path)),
   ];
 }
