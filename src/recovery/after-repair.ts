@@ -3,8 +3,6 @@ import { lstatSync } from 'node:fs';
 import type { Database } from '../dpkg/database.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
-import { Kind } from '../scan/work.ts';
-import { loadXxh64 } from '../scan/xxh64.ts';
 import { Entries } from '../snapshot/entries.ts';
 import { newestSealed, type Snapshot } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
@@ -16,11 +14,11 @@ import { alternativesGone, leadsNowhere, linksToNowhere } from './links.ts';
 import { listedThen } from './listed-then.ts';
 import { changedSince, type Mended, namesOf, strangersIn, type Tree } from './lost-record.ts';
 import { EXTENDED_STATES } from './redo/database.ts';
-import { isThere, targetOf } from './redo/effect.ts';
+import { isThere } from './redo/effect.ts';
 import type { Redo } from './redo/redo.ts';
 import { statePlaces, WRITTEN_BACK_MS } from './redo/state.ts';
 import { standardPlacesGone } from './standard-places.ts';
-import { hasContentOf, standingAt } from './tracked-damage.ts';
+import { asIn } from './tracked-damage.ts';
 import { unverifiedSince } from './unverified.ts';
 
 /** What of the time before it a recovery knows. */
@@ -116,6 +114,7 @@ export function strangeSinceRepair(
   { unowned, isOwned, isLeft }: Pick<Tree, 'unowned' | 'isOwned'> & Pick<Known, 'isLeft'>,
 ): LeftAlone[] {
   const named = new Map<Bytes, string>();
+  const isNobodys = (path: Bytes): boolean => !isOwned(path);
   for (const { transaction, before, decision, archives } of redone) {
     const names = new Set(decision.packages.map(({ record }) => bytesFromText(record.name)));
     for (const path of strangersIn(root, database, names, isOwned))
@@ -128,9 +127,8 @@ export function strangeSinceRepair(
         named.set(path, `packages of ${transaction.id} had it before, and no package has it now`);
     // Of those that had come to their end as well; what is left in lost+found may be one, or have been in one.
     const had = before.runs.flatMap(({ packages }, run) => packages.map((record) => ({ record, run })));
-    const isNobodys = (path: Bytes): boolean => !isOwned(path);
     if (isLeft)
-      for (const [path, reason] of directoriesGone(root, database, { before }, had, isNobodys))
+      for (const [path, reason] of directoriesGone(root, database, before, had, isNobodys))
         named.set(path, reason);
     for (const script of [...archives.values()].flatMap(({ scripts }) => scripts))
       for (const path of statePlaces(script))
@@ -153,21 +151,6 @@ export function strangeSinceRepair(
     reason: `${reason}: a repair of the filesystem may be why`,
   }));
   return [...strange, ...standardPlacesGone(root), ...lostControlFiles(database, 'filesystem-lost-found')];
-}
-
-/** Whether a snapshot knows what stands at a path, and it is the same as then. */
-export async function asIn(root: Root, store: Store, { id }: Snapshot): Promise<(path: Bytes) => boolean> {
-  const entries = new Entries(store);
-  const xxh64 = await loadXxh64();
-  return (path) => {
-    const entry = entries.findAt(id, path);
-    const stat = standingAt(root, path);
-    if (entry === undefined && stat === undefined) return true;
-    if (entry === undefined || stat === undefined || stat === 'elsewhere') return false;
-    if (stat.isSymbolicLink()) return entry.target !== null && entry.target === targetOf(root.hostPath(path));
-    if (stat.isDirectory()) return entry.kind === Kind.directory;
-    return stat.isFile() && entry.kind === Kind.file && hasContentOf(root, entry, xxh64);
-  };
 }
 
 /** Of some tracked paths those that a snapshot would know if they had stood there. */

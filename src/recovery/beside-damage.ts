@@ -13,9 +13,8 @@ import { newestSealed } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
 import { type Bytes, fsPath } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
-import { asIn } from './after-repair.ts';
 import { WRITTEN_BACK_MS } from './redo/state.ts';
-import { GONE, type TrackedDamage, trackedDamage } from './tracked-damage.ts';
+import { asIn, GONE, type TrackedDamage, trackedDamage } from './tracked-damage.ts';
 import { unverifiedSince } from './unverified.ts';
 
 /** Content that was looked at before anything was done. */

@@ -9,6 +9,7 @@ import type { LeftAlone } from '../model/recovery.ts';
 import { Kind } from '../scan/work.ts';
 import { type Bytes, bytesFromText } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
+import type { Before } from './redo/before.ts';
 import type { RedoPackage } from './redo/decide.ts';
 import { isThere } from './redo/effect.ts';
 import { isPurge } from './redo/marks.ts';
@@ -22,7 +23,7 @@ import type { Redo } from './redo/redo.ts';
 export function directoriesGone(
   root: Root,
   database: Database,
-  { before }: Pick<Redo, 'before'>,
+  before: Before,
   packages: readonly Pick<RedoPackage, 'record' | 'run'>[],
   isSuspect: (path: Bytes) => boolean,
 ): Map<Bytes, string> {
@@ -65,7 +66,7 @@ export function takenBySecondRemoval(
     return record.action === 'remove' && forgotten && its !== undefined && !isPurge(its);
   });
   const isState = (path: Bytes): boolean => !path.startsWith('/usr/') && !isOwned(path);
-  return [...directoriesGone(root, database, redo, again, isState)].map(([path, reason]) => ({
+  return [...directoriesGone(root, database, redo.before, again, isState)].map(([path, reason]) => ({
     finding: 'transaction-interrupted',
     path: pathToText(path),
     harmless: false,

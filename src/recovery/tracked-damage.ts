@@ -10,13 +10,14 @@ import { Kind } from '../scan/work.ts';
 import { loadXxh64, type Xxh64, xxh64Of } from '../scan/xxh64.ts';
 import { Contents } from '../snapshot/contents.ts';
 import { Entries, type Entry, Flag, Origin } from '../snapshot/entries.ts';
-import { newestSealed } from '../snapshot/snapshots.ts';
+import { newestSealed, type Snapshot } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
 import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
 import { readRegularFile } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
 import { looksDamaged, lostForm } from './content.ts';
 import { EXTENDED_STATES } from './redo/database.ts';
+import { targetOf } from './redo/effect.ts';
 
 /** Larger tracked files are not read here, in bytes: their own checks look at them (an initramfs). */
 export const TRACKED_READ_LIMIT = 16 * 1024 * 1024;
@@ -67,6 +68,21 @@ export function damageOf(
 export function hasContentOf(root: Root, { path, xxh64: known }: Entry, xxh64: Xxh64): boolean {
   const now = readRegularFile(root.hostPath(path), TRACKED_READ_LIMIT);
   return now.kind === 'read' && known?.equals(xxh64Of(xxh64, Buffer.from(now.data, 'latin1'))) === true;
+}
+
+/** Whether a snapshot knows what stands at a path, and it is the same as then. */
+export async function asIn(root: Root, store: Store, { id }: Snapshot): Promise<(path: Bytes) => boolean> {
+  const entries = new Entries(store);
+  const xxh64 = await loadXxh64();
+  return (path) => {
+    const entry = entries.findAt(id, path);
+    const stat = standingAt(root, path);
+    if (entry === undefined && stat === undefined) return true;
+    if (entry === undefined || stat === undefined || stat === 'elsewhere') return false;
+    if (stat.isSymbolicLink()) return entry.target !== null && entry.target === targetOf(root.hostPath(path));
+    if (stat.isDirectory()) return entry.kind === Kind.directory;
+    return stat.isFile() && entry.kind === Kind.file && hasContentOf(root, entry, xxh64);
+  };
 }
 
 /** Whether something is a link to something that is there. */
