@@ -59,25 +59,34 @@ function isOfContent(code: FindingCode): boolean {
   );
 }
 
+/** What the recovery knows of itself. */
+interface Recovering {
+  /** When it began, in milliseconds since the epoch. */
+  readonly begun: number;
+  /** Whether a repair of the filesystem took things away: then what is gone is told already. */
+  readonly repaired: boolean;
+}
+
 /**
  * What changed within a minute of that, and neither a manifest nor the newest sealed snapshot vouches for; and what the
  * snapshot tracks and is gone.
  *
  * @param times of the damaged content
- * @param begun when the recovery began, in milliseconds since the epoch
  */
 export async function besideDamage(
   root: Root,
   store: Store,
   database: Database,
   times: readonly number[],
-  begun: number,
+  { begun, repaired }: Recovering,
 ): Promise<LeftAlone[]> {
   const snapshot = newestSealed(store);
   // What was written to after the last seal was never synced for anybody.
   const synced = snapshot === undefined ? [] : times.filter((at) => at <= Date.parse(snapshot.takenAt));
   if (snapshot === undefined || synced.length === 0) return [];
-  const gone = (await trackedDamage(root, store, true)).filter(({ damage }) => damage === GONE);
+  const gone = repaired
+    ? []
+    : (await trackedDamage(root, store, true)).filter(({ damage }) => damage === GONE);
   const isKnown = await asIn(root, store, snapshot);
   const since = Math.min(...synced) - WRITTEN_BACK_MS;
   const isSuspect = (ctime: number): boolean => synced.some((at) => Math.abs(at - ctime) <= WRITTEN_BACK_MS);

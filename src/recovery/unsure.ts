@@ -121,9 +121,9 @@ export class Unsure {
 
   /** Where an installation had not ended, its own damage is told by itself. */
   async #besideDamage(): Promise<LeftAlone[]> {
-    const { damagedAt, begun, redone } = this.#course;
+    const { damagedAt, redone } = this.#course;
     if (this.#open().length > 0 || redone.size > 0) return [];
-    return await besideDamage(this.#root, this.#store, this.#database, damagedAt, begun);
+    return await besideDamage(this.#root, this.#store, this.#database, damagedAt, this.#course);
   }
 
   #controlFiles(): Promise<LeftAlone[]> {
