@@ -8,6 +8,7 @@ const codes = Object.keys(FINDING_CODES) as [FindingCode, ...FindingCode[]];
 /** In the order in which they are done: each is decided again on what the one before it left. */
 export const PHASES = [
   'database',
+  'tools',
   'boot',
   'transaction',
   'packages',

@@ -83,6 +83,11 @@ export interface FileSources {
   readonly archive: (name: Bytes, version: Bytes, architecture: Bytes) => Promise<string | undefined>;
 }
 
+/** Whether a finding says that a file is not there, or does not hold what a manifest knows of it, and was no edit. */
+export function isDamaged({ code }: Finding): boolean {
+  return DAMAGED.has(code);
+}
+
 /** Whether a finding is about a file's content or kind, so that `solveFiles` has an answer. */
 export function isAboutFile({ code }: Finding): boolean {
   return DAMAGED.has(code) || DAMAGED_CONFFILE.has(code) || code === 'file-modified';

@@ -13,6 +13,7 @@ import type { DatabasePlan, DatabaseSources } from './database/sources.ts';
 import { standardSources } from './database/standard-sources.ts';
 import { isAboutFile, solveFiles } from './files.ts';
 import type { PlanInput, Reinstall } from './plan.ts';
+import { toolPackages } from './programs/closure.ts';
 import { examineRedo, type Redo } from './redo/redo.ts';
 import { type Regeneration, regeneration } from './regenerate.ts';
 import { trackedDamage } from './tracked-damage.ts';
@@ -89,6 +90,7 @@ async function gatherFrom(
         .filter(({ problem }) => problem.code.startsWith('database-script'))
         .map(({ problem }) => bytesToText(problem.package ?? '')),
     ),
+    tools: new Set(toolPackages(database.admindir, ['apt']).map(bytesToText)),
   };
 }
 

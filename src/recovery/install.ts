@@ -6,6 +6,7 @@
 import { bytesToText } from '../model/path-text.ts';
 import { messageOf } from '../system/errors.ts';
 import type { Run } from './actions.ts';
+import type { LameScripts } from './failed-scripts.ts';
 import { installLocal } from './programs/local.ts';
 import type { PackageResult, ProgramProblem, ProgramResult, Programs } from './programs/runner.ts';
 
@@ -19,10 +20,13 @@ const GENERATE_TIMEOUT_MS = 30 * 60_000;
 export class Installer {
   readonly #run: Run;
   readonly #programs: Programs;
+  readonly #scripts: LameScripts;
 
-  constructor(run: Run, programs: Programs) {
+  /** @param scripts is told what went wrong with packages */
+  constructor(run: Run, programs: Programs, scripts: LameScripts) {
     this.#run = run;
     this.#programs = programs;
+    this.#scripts = scripts;
   }
 
   /** By apt, offline, from exactly these .debs (paths of this host); by dpkg where apt cannot. */
@@ -43,6 +47,7 @@ export class Installer {
       const result = await installLocal(this.#programs, installation);
       const output = result.runs.map(({ stdout, stderr }) => `${stdout}\n${stderr}`).join('\n');
       record.done({ code: result.code, output });
+      this.#scripts.sawProblems(result.problems);
       return problemsOf('apt-get', result);
     } catch (error) {
       record.done({ code: undefined, output: messageOf(error) });
@@ -119,6 +124,7 @@ export class Installer {
 
   async #dpkg(args: readonly string[], why: string, visible: readonly string[] = []): Promise<string[]> {
     const result = await this.#journaled('dpkg', args, why, () => this.#programs.dpkg(args, visible));
+    this.#scripts.sawProblems(result.problems);
     return problemsOf('dpkg', result);
   }
 

@@ -58,6 +58,13 @@ export interface PlanInput {
   readonly regenerations: ReadonlyMap<Finding, Regeneration>;
   /** Packages that must not be configured: a maintainer script of theirs is damaged, and no good one is at hand. */
   readonly untouchable: ReadonlySet<string>;
+  /** Packages that every maintainer script counts on, by their names without architectures. */
+  readonly tools: ReadonlySet<string>;
+}
+
+/** Whether a package waits for its maintainer scripts, or for those of others. */
+export function isUnfinished({ code }: Finding): boolean {
+  return UNFINISHED.has(code);
 }
 
 export interface Planned {
@@ -369,7 +376,7 @@ function planShared(
 }
 
 function planFile(
-  { solutions }: PlanInput,
+  { solutions, tools }: PlanInput,
   covered: ReadonlySet<string>,
   finding: Finding,
   add: Add,
@@ -392,7 +399,7 @@ function planFile(
       add(
         {
           step: {
-            phase: 'files',
+            phase: phaseOf(finding, tools),
             what: 'download',
             ...about(finding),
             reason: solution.reason,
@@ -410,7 +417,7 @@ function planFile(
       add(
         {
           step: {
-            phase: phaseOf(finding),
+            phase: phaseOf(finding, tools),
             what:
               solution.kind === 'put'
                 ? 'restore-file'
@@ -436,13 +443,19 @@ function answeredByRedo(finding: Finding, leave: Leave): void {
   leave(finding, 'the interrupted installation is done once more first, and brings it', true);
 }
 
-function isCovered(covered: ReadonlySet<string>, { package: name = '' }: Finding): boolean {
-  return covered.has(name.split(':')[0] ?? name);
+function isCovered(covered: ReadonlySet<string>, finding: Finding): boolean {
+  return covered.has(nameOf(finding));
 }
 
-function phaseOf(finding: Finding): Phase {
+function phaseOf(finding: Finding, tools: ReadonlySet<string>): Phase {
   const path = placeOf(finding) ?? '';
-  return /^\/(?:boot|lib\/modules|usr\/lib\/modules)\//.test(path) ? 'boot' : 'files';
+  if (/^\/(?:boot|lib\/modules|usr\/lib\/modules)\//.test(path)) return 'boot';
+  return tools.has(nameOf(finding)) ? 'tools' : 'files';
+}
+
+/** Without the architecture. */
+function nameOf({ package: name = '' }: Finding): string {
+  return name.split(':')[0] ?? name;
 }
 
 function planLeftover(

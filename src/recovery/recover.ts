@@ -28,11 +28,20 @@ import { type ActionRecord, Run, settleRun, unfinishedRuns } from './actions.ts'
 import { type Damaged, damagedContent } from './beside-damage.ts';
 import { type Asked, askForDueChecks } from './checks.ts';
 import { carryOut } from './deeds.ts';
+import { LameScripts, scriptsRunBy } from './failed-scripts.ts';
 import { gather } from './gather.ts';
 import { Installer } from './install.ts';
 import { lostDatabases, requireNoneLost, returnDatabase } from './lost-database.ts';
 import { mendMountPoints } from './mount-points.ts';
-import { type Deed, left, type Planned, type PlannedStep, placeOf, planRecovery } from './plan.ts';
+import {
+  type Deed,
+  isUnfinished,
+  left,
+  type Planned,
+  type PlannedStep,
+  placeOf,
+  planRecovery,
+} from './plan.ts';
 import { Programs } from './programs/runner.ts';
 import { isReached } from './redo/decide.ts';
 import { type Redo, removalEnds } from './redo/redo.ts';
@@ -186,6 +195,7 @@ class Recoverer {
   readonly #unsure: LeftAlone[] = [];
   /** Packages that were unpacked once more, as dpkg prints them. */
   readonly #reinstalled = new Set<string>();
+  readonly #scripts = new LameScripts();
   /** In milliseconds since the epoch. */
   readonly #begun = Date.now();
   #run: Run | undefined;
@@ -220,6 +230,7 @@ class Recoverer {
         first ??= planned;
         const todo = this.#next(planned);
         if (todo.length === 0) break;
+        this.#aboutToRun(todo, after);
         await this.#carryOut(todo);
         after = await look(this.#options);
       }
@@ -256,10 +267,19 @@ class Recoverer {
     return this.#policy === 'repair' || step.phase === 'leftovers';
   }
 
+  /** What maintainer scripts will not find is known now; afterwards it may be back. */
+  #aboutToRun(todo: readonly PlannedStep[], { findings }: AuditResult): void {
+    const waiting = findings.filter(isUnfinished).flatMap(({ package: name }) => name ?? []);
+    this.#scripts.beforeRun(
+      findings,
+      todo.flatMap(({ deed, step }) => scriptsRunBy(deed, step.package, waiting)),
+    );
+  }
+
   async #carryOut(todo: readonly PlannedStep[]): Promise<void> {
     const { root, store, config, say } = this.#options;
     this.#run ??= beginRun(this.#options);
-    const installer = new Installer(this.#run, this.#programs);
+    const installer = new Installer(this.#run, this.#programs, this.#scripts);
     const together = await this.#reinstallTogether(todo, this.#run, installer);
     for (const planned of todo.filter((one) => !together.has(one))) {
       if (!this.#isWanted(planned)) continue;
@@ -353,6 +373,7 @@ class Recoverer {
       reinstalled: this.#reinstalled,
       redone: this.#redone,
       examined: this.#examined,
+      scripts: this.#scripts,
     });
   }
 

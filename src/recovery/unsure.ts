@@ -15,6 +15,7 @@ import type { Root } from '../system/root.ts';
 import { strangeSinceRepair, unknownInstallation } from './after-repair.ts';
 import { besideDamage } from './beside-damage.ts';
 import { alteredControlFiles } from './control-files.ts';
+import type { LameScripts } from './failed-scripts.ts';
 import { forgottenPackages } from './forgotten.ts';
 import { garbledNames } from './garbled-names.ts';
 import { takenBySecondRemoval } from './gone-directories.ts';
@@ -45,6 +46,8 @@ export interface Course {
   readonly redone: ReadonlyMap<string, Redo>;
   /** What the last look knows of those that were not. */
   readonly examined: readonly Redo[];
+  /** Packages whose maintainer scripts could not do all that they do. */
+  readonly scripts: LameScripts;
 }
 
 /** Of one look at a root. */
@@ -74,6 +77,7 @@ export class Unsure {
       ...this.#forgotten(),
       ...(repaired ? await this.#sinceRepair() : []),
       ...(await this.#besideDamage()),
+      ...this.#ofScripts(),
       ...(repaired || acted ? await this.#controlFiles() : []),
       ...(repaired || this.#hasLied() ? garbledNames(this.#root, this.#store, this.#isOwned) : []),
     ];
@@ -124,6 +128,11 @@ export class Unsure {
     const { damagedAt, redone } = this.#course;
     if (this.#open().length > 0 || redone.size > 0) return [];
     return await besideDamage(this.#root, this.#store, this.#database, damagedAt, this.#course);
+  }
+
+  #ofScripts(): LeftAlone[] {
+    const { scripts, begun } = this.#course;
+    return scripts.left({ root: this.#root, store: this.#store, begun }, this.#database, this.#isOwned);
   }
 
   #controlFiles(): Promise<LeftAlone[]> {

@@ -16,6 +16,7 @@ const LISTED = 8;
 
 const PHASE_NAMES: Readonly<Record<Phase, string>> = {
   database: "dpkg's and apt's databases",
+  tools: 'what every maintainer script counts on',
   boot: 'what the next boot needs',
   transaction: 'the interrupted installation',
   packages: 'unfinished packages',

@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_CONFIG } from '../../src/config/settings.ts';
+import type { Package } from '../../src/dpkg/package.ts';
 import type { FindingCode } from '../../src/model/codes.ts';
 import type { Finding } from '../../src/model/finding.ts';
+import { PHASES } from '../../src/model/recovery.ts';
+import type { Solution } from '../../src/recovery/files.ts';
 import { type PlanInput, planRecovery } from '../../src/recovery/plan.ts';
 
 const finding = (code: FindingCode, more: Partial<Finding> = {}): Finding => ({
@@ -25,6 +28,7 @@ const plan = (findings: readonly Finding[], more: Partial<PlanInput> = {}) =>
     tracked: [],
     regenerations: new Map(),
     untouchable: new Set(),
+    tools: new Set(),
     ...more,
   });
 
@@ -67,6 +71,52 @@ describe('a plan', () => {
       ['transaction-interrupted', false],
       ['file-modified', false],
       ['database-list-missing', false],
+    ]);
+  });
+
+  it('brings back what every script counts on before any is run', () => {
+    const missing = (name: string, path: string) => finding('file-missing', { package: name, path });
+    const tool = missing('coreutils', '/usr/bin/chown');
+    const other = missing('tree', '/usr/bin/tree');
+    const lacking = missing('sed:amd64', '/usr/bin/sed');
+    const sed: Package = {
+      name: 'sed',
+      architecture: 'amd64',
+      version: '4.9',
+      want: 'install',
+      flag: 'ok',
+      state: 'installed',
+      multiArch: 'foreign',
+      vital: true,
+      configVersion: '',
+      conffiles: [],
+      triggersPending: [],
+      triggersAwaited: [],
+      source: 'status',
+    };
+    const put = (path: string): Solution => ({
+      kind: 'put',
+      path,
+      data: Buffer.from(path),
+      attributes: { mode: 0o755, uid: 0, gid: 0 },
+      source: 'a .deb',
+    });
+    const { steps } = plan([...half, tool, other, lacking], {
+      tools: new Set(['coreutils', 'sed']),
+      solutions: new Map<Finding, Solution>([
+        [tool, put('/usr/bin/chown')],
+        [other, put('/usr/bin/tree')],
+        [lacking, { kind: 'none', package: sed, reason: 'no archive is at hand' }],
+      ]),
+    });
+    const order = steps
+      .map(({ step }) => [PHASES.indexOf(step.phase), step.what, step.path] as const)
+      .sort(([a], [b]) => a - b);
+    expect(order.map(([, what, path]) => [what, path])).toEqual([
+      ['restore-file', '/usr/bin/chown'],
+      ['download', '/usr/bin/sed'],
+      ['configure', undefined],
+      ['restore-file', '/usr/bin/tree'],
     ]);
   });
 

@@ -644,6 +644,52 @@ rootDescribe('a recovery', () => {
     }
   });
 
+  rootTest('names the state of scripts that a missing program kept from their end', async () => {
+    const { workload, overlay, directory } = await cut('postinst-after-user');
+    try {
+      rmSync(join(directory, 'usr/bin/chown'));
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
+      expect(recovery?.outcome, ended.stdout + ended.stderr).toBe('incomplete');
+      expect(recovery?.unmended.map(({ path }) => path)).toEqual(
+        expect.arrayContaining(['/bin/chown', '/var/lib/lab-2']),
+      );
+      // Made at the first try, and found at the second, which came to its end.
+      expect(recovery?.unmended.map(({ package: name }) => name)).not.toContain('lab-core');
+      expect(recovery?.unmended.find(({ path }) => path === '/var/lib/lab-2')?.reason).toContain(
+        '/bin/chown',
+      );
+    } finally {
+      overlay.remove();
+    }
+  });
+
+  rootTest('names the state of scripts that failed before they came to their end', async () => {
+    const workload = workloadNamed('install');
+    const overlay = lab.overlay(workload);
+    const { directory } = overlay;
+    try {
+      const postinst =
+        '#!/bin/sh\nif [ ! -e /root/was-cut ]; then touch /root/was-cut; kill -9 $PPID; sleep 1; fi\n' +
+        'if [ ! -d /var/lib/fails-once ]; then mkdir /var/lib/fails-once; date > /etc/fails-once.conf; exit 7; fi\n' +
+        '[ -e /etc/constant.conf ] || exit 0\n';
+      buildPackage(
+        { name: 'fails-once', files: { '/usr/share/fails-once/file': 'file\n' }, control: { postinst } },
+        join(directory, 'root'),
+      );
+      await inRoot(directory, ['dpkg', '-i', '/root/fails-once_1.0_all.deb'], { offline: true });
+      const ended = await debmendRecovery(directory, { workload, boot: randomUUID() });
+      const { recovery } = reportSchema.parse(JSON.parse(ended.stdout));
+      expect(recovery?.outcome, ended.stdout + ended.stderr).toBe('incomplete');
+      expect(recovery?.unmended.map(({ path }) => path).sort()).toEqual([
+        '/etc/fails-once.conf',
+        '/var/lib/fails-once',
+      ]);
+    } finally {
+      overlay.remove();
+    }
+  });
+
   rootTest('makes one file of several names again', async () => {
     const workload = workloadNamed('upgrade');
     const overlay = lab.overlay(workload);
