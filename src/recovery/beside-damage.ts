@@ -6,28 +6,32 @@ import { lstatSync } from 'node:fs';
 import type { Database } from '../dpkg/database.ts';
 import type { FindingCode } from '../model/codes.ts';
 import type { Finding } from '../model/finding.ts';
-import { pathToText, textToPath } from '../model/path-text.ts';
+import { bytesToText, pathToText, textToPath } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import { Entries } from '../snapshot/entries.ts';
 import { newestSealed } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
-import { type Bytes, fsPath } from '../system/bytes.ts';
+import { listTransactions } from '../snapshot/transaction/record.ts';
+import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
-import { WRITTEN_BACK_MS } from './redo/state.ts';
+import { statePlaces, WRITTEN_BACK_MS } from './redo/state.ts';
+import { regressedTimes } from './regressed.ts';
+import { scriptsOf } from './scripts.ts';
 import { asIn, GONE, type TrackedDamage, trackedDamage } from './tracked-damage.ts';
 import { unverifiedSince } from './unverified.ts';
 
 /** Content that was looked at before anything was done. */
 export interface Damaged {
-  /** Undefined of a tracked file, which the snapshot tells of. */
+  /** Undefined of what the snapshot tells of: a tracked file, a time of change. */
   readonly finding: Finding | undefined;
   /** When it was written, in milliseconds since the epoch: nobody can set that (ctime, inode(7)). */
   readonly at: number;
 }
 
-/** Files that are there, and damaged by what they hold. */
+/** Files that are there, and damaged by what they hold; and whatever is older than a snapshot saw it. */
 export function damagedContent(
   root: Root,
+  store: Store,
   findings: readonly Finding[],
   tracked: readonly TrackedDamage[],
 ): Damaged[] {
@@ -49,6 +53,7 @@ export function damagedContent(
       return path !== undefined && isDamage ? add(finding, textToPath(path)) : [];
     }),
     ...tracked.flatMap(({ entry }) => add(undefined, entry.path)),
+    ...regressedTimes(root, store).map((at) => ({ finding: undefined, at })),
   ];
 }
 
@@ -105,6 +110,12 @@ export async function besideDamage(
     reason,
   });
   return [
+    ...stateOfInstallations(store, database, since).map(([path, name]) =>
+      named(
+        path,
+        `the maintainer scripts of ${bytesToText(name)} name it, and the disk lost what was synced at the end of its installation: look whether it is as it should be`,
+      ),
+    ),
     ...gone.map(({ entry }) =>
       named(
         entry.path,
@@ -118,4 +129,20 @@ export async function besideDamage(
       ),
     ),
   ];
+}
+
+/** State that the scripts name of packages whose installations ended since, or were removed; each with its package. */
+function stateOfInstallations(store: Store, database: Database, since: number): [path: Bytes, name: Bytes][] {
+  const ended = listTransactions(store, 'sealed').filter(
+    ({ seal }) => seal !== undefined && Date.parse(seal.at) >= since,
+  );
+  const places = new Map<Bytes, Bytes>();
+  for (const { runs, seal, snapshotBefore, snapshotAfter } of ended) {
+    const snapshots = [snapshotBefore, snapshotAfter].flatMap((id) => id ?? []);
+    const packages = [...runs.flatMap((run) => run.packages), ...(seal?.packages ?? [])];
+    for (const name of new Set(packages.map((one) => bytesFromText(one.name))))
+      for (const path of scriptsOf(store, database, name, snapshots).flatMap(statePlaces))
+        places.set(path, name);
+  }
+  return [...places];
 }

@@ -15,8 +15,8 @@ import type { Bytes } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { listedThen } from './listed-then.ts';
 import { ownersBeside } from './owners.ts';
-import { listedAt, scriptsAt } from './redo/before.ts';
-import { statePlaces } from './redo/state.ts';
+import { listedAt } from './redo/before.ts';
+import { stateThen } from './scripts.ts';
 import { hasContentOf } from './tracked-damage.ts';
 
 /**
@@ -94,21 +94,20 @@ export async function alteredControlFiles(
 /** Packages that have lost control files, and the state that their scripts name. */
 function ofHalfGone(
   store: Store,
-  { native, admindir }: Database,
+  database: Database,
   { id }: Snapshot,
   packages: ReadonlySet<Package>,
 ): LeftAlone[] {
   const unsure = { finding: 'database-unreadable', harmless: false } as const;
-  const state = [...packages].flatMap(({ name }) =>
-    scriptsAt(store, id, `${admindir.inside}/info`, name).flatMap(statePlaces),
-  );
+  const names = [...packages].map(({ name }) => name);
+  const state = stateThen(store, database, id, names).keys();
   return [
     ...[...packages].map((pkg) => ({
       ...unsure,
-      package: bytesToText(displayName(pkg, native)),
+      package: bytesToText(displayName(pkg, database.native)),
       reason: `control files of it are gone that snapshot ${id} knows, as where a removal was cut that nobody knows of: install it once more`,
     })),
-    ...[...new Set(state)].map((path) => ({
+    ...[...state].map((path) => ({
       ...unsure,
       path: pathToText(path),
       reason:

@@ -11,12 +11,11 @@ import type { LeftAlone } from '../model/recovery.ts';
 import { newestSealed } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
 import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
-import { readRegularFile } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
 import { isDamaged } from './files.ts';
 import { type Deed, placeOf } from './plan.ts';
-import { scriptsAt } from './redo/before.ts';
 import { statePlaces } from './redo/state.ts';
+import { scriptsOf } from './scripts.ts';
 
 /** Where programs, and what they load, are (hier(7)). */
 const PROGRAMS = /^\/(?:usr\/)?(?:bin|sbin|libexec|lib(?:32|64|x32)?)\/|^\/usr\/share\/(?:perl5?|debconf)\//;
@@ -24,7 +23,6 @@ const PROGRAMS = /^\/(?:usr\/)?(?:bin|sbin|libexec|lib(?:32|64|x32)?)\/|^\/usr\/
 const SETTINGS = /\/etc\/[\w.+@-]+(?:\/[\w.+@-]+)*/g;
 /** What dpkg says of a package whose script failed (src/main/script.c, maintscript_exec). */
 const FAILED = / script subprocess (?:returned error exit status|failed|was killed|was interrupted)/;
-const SCRIPTS = ['preinst', 'postinst', 'prerm', 'postrm'];
 
 /** What went wrong when packages were installed, removed or configured. */
 export interface PackageProblem {
@@ -80,9 +78,10 @@ export class LameScripts {
       if (found.kind !== 'found') return 0;
       return lstatSync(fsPath(found.host), { throwIfNoEntry: false })?.ctimeMs ?? 0;
     };
+    const snapshot = newestSealed(store)?.id;
     const named = new Map<Bytes, LeftAlone>();
     for (const [name, missing] of this.#packages) {
-      const scripts = scriptsOf(store, database, name);
+      const scripts = scriptsOf(store, database, name, snapshot === undefined ? [] : [snapshot]);
       const state = scripts.flatMap(statePlaces);
       const settings = scripts.flatMap((script) => script.match(SETTINGS) ?? []);
       const suspect =
@@ -103,18 +102,6 @@ export class LameScripts {
     }
     return [...named.values()];
   }
-}
-
-/** The maintainer scripts of a package: as dpkg has them, and as the newest sealed snapshot knows them. */
-function scriptsOf(store: Store, { admindir, info, packages }: Database, name: Bytes): Bytes[] {
-  const now = packages
-    .filter((pkg) => pkg.name === name)
-    .flatMap((pkg) => SCRIPTS.map((kind) => `${admindir.host}/info/${info.stemOf(pkg)}.${kind}`))
-    .map((file) => readRegularFile(file))
-    .flatMap((read) => (read.kind === 'read' ? [read.data] : []));
-  const snapshot = newestSealed(store);
-  if (snapshot === undefined) return now;
-  return [...now, ...scriptsAt(store, snapshot.id, `${admindir.inside}/info`, name)];
 }
 
 /** Names of the packages whose scripts a deed runs, as far as it tells; without architectures. */

@@ -21,12 +21,12 @@ import { lostControlFiles } from './control-files.ts';
 import { linksToNowhere } from './links.ts';
 import { listedThen } from './listed-then.ts';
 import { ownersBeside } from './owners.ts';
-import { scriptsAt } from './redo/before.ts';
 import { EXTENDED_STATES } from './redo/database.ts';
 import { bringsFiles, isReached, type RedoPackage } from './redo/decide.ts';
 import { isThere, namesIn } from './redo/effect.ts';
 import type { Redo } from './redo/redo.ts';
 import { statePlaces } from './redo/state.ts';
+import { stateThen } from './scripts.ts';
 import { touchedSince, unverifiedSince } from './unverified.ts';
 
 /** The packages of an installation that could not be brought to its end. */
@@ -289,29 +289,13 @@ function otherRecords(
       reason: `dpkg says something else of it than in snapshot ${snapshot.id}; whether the installation ${id}, of which the disk lost what was known, was to change that, and whether it is whole, nothing tells`,
     })),
     ...listedThen(root, store, database, snapshot, names.map(bytesFromText), { finding, missing: false }),
-    ...[...stateOf(store, database, snapshot, names)].map(([path, name]) => ({
+    ...[...stateThen(store, database, snapshot.id, names.map(bytesFromText))].map(([path, name]) => ({
       finding,
       path: pathToText(path),
       harmless: false,
-      reason: `the maintainer scripts that ${name} had in snapshot ${snapshot.id} name it: what they did to it in the installation ${id}, of which the disk lost what was known, nothing tells`,
+      reason: `the maintainer scripts that ${bytesToText(name)} had in snapshot ${snapshot.id} name it: what they did to it in the installation ${id}, of which the disk lost what was known, nothing tells`,
     })),
   ];
-}
-
-/** State that the scripts name which packages had in a snapshot, each with its package. */
-function stateOf(
-  store: Store,
-  { admindir }: Database,
-  { id }: Snapshot,
-  names: readonly string[],
-): Map<Bytes, string> {
-  const info = `${admindir.inside}/info`;
-  const places = names.flatMap((name) =>
-    scriptsAt(store, id, info, bytesFromText(name))
-      .flatMap(statePlaces)
-      .map((path): [Bytes, string] => [path, name]),
-  );
-  return new Map(places);
 }
 
 /** What else it may have brought, or left half-written; or what stands where nothing stood, however old it looks. */

@@ -225,7 +225,12 @@ class Recoverer {
           offline: this.#network !== 'untried',
         });
         this.#examined = input.redos;
-        this.#damaged ??= damagedContent(this.#options.root, before.findings, input.tracked);
+        this.#damaged ??= damagedContent(
+          this.#options.root,
+          this.#options.store,
+          before.findings,
+          input.tracked,
+        );
         planned = planRecovery(input);
         first ??= planned;
         const todo = this.#next(planned);

@@ -398,6 +398,36 @@ rootDescribe('of what was lost', () => {
     }),
   );
 
+  for (const [what, { by = 0, ino = 0 }, expected] of [
+    ['of what was synced: what its installation made is named', {}, 1],
+    ['of what dpkg wrote after all else: that proves nothing', { by: 1 }, 0],
+    ['of another inode, as of a mount point: that proves nothing', { ino: 1 }, 0],
+  ] as const)
+    rootTest(`I11: a time that went back ${what}`, () =>
+      inOverlay(upgrade, async (directory) => {
+        await mustInRoot(directory, upgrade.command, { offline: true });
+        const db = new Sqlite(join(directory, STORE, 'state.db'));
+        const entry = (path: string) => `entry WHERE path = (SELECT id FROM path WHERE path = '${path}')`;
+        const written = db
+          .prepare(`SELECT ctime FROM ${entry('/var/lib/dpkg/status')}`)
+          .pluck()
+          .get();
+        const { changes } = db
+          .prepare(
+            `UPDATE ${entry('/usr/share/lab/data').replace('WHERE', 'SET ctime = ?, ino = ino + ? WHERE')}`,
+          )
+          .run(Number(written) + by, ino);
+        db.close();
+        expect(changes).toBe(1);
+        rmSync(join(directory, 'var/lib/lab-2'), { recursive: true });
+        const { code, recovery, said } = await recovered(directory, upgrade);
+        expect(code, said).toBe(expected);
+        const paths = recovery.unmended.map(({ path }) => path);
+        if (expected === 0) expect(paths).toEqual([]);
+        else expect(paths).toContain('/var/lib/lab-2');
+      }),
+    );
+
   /** Cut at its end or earlier, damaged, and recovered, a workload ends as an uninterrupted one. */
   const endsAsUninterrupted = (
     workload: typeof upgrade,
