@@ -116,8 +116,9 @@ export async function trackedDamage(root: Root, store: Store, repaired: boolean)
   const contentOf = ({ content }: Entry): Buffer | undefined =>
     content === null || !contents.isWhole(content) ? undefined : contents.read(content);
   const context = { root, contentOf, xxh64: await loadXxh64() };
-  const found: TrackedDamage[] = [];
-  for (const entry of new Entries(store).at(snapshot)) {
+  const entries = new Entries(store);
+  const found = goneLock(root, entries, snapshot);
+  for (const entry of entries.at(snapshot)) {
     const isTracked = (entry.origin & Origin.tracked) !== 0;
     const isPermanent = isAlwaysThere(entry);
     if (!(isTracked || isPermanent) || (entry.content === null && !repaired)) continue;
@@ -147,10 +148,24 @@ export function takenByRepair(damaged: readonly TrackedDamage[]): LeftAlone[] {
 
 /** Their own programs only ever put a new one in their place, and nobody else takes them away. */
 const isAlwaysThere = ({ path }: Entry): boolean =>
-  ['/etc/passwd', '/etc/group', '/etc/shadow', '/etc/gshadow', EXTENDED_STATES, ...TABLES].includes(path);
+  ['/etc/passwd', '/etc/group', '/etc/shadow', '/etc/gshadow', EXTENDED_STATES, ...OF_DPKG].includes(path);
+
+const ofDpkg = (name: string): Bytes => `${DEFAULT_ADMINDIR}/${name}`;
+/** Triggers that are not handed on yet; dpkg replaces it by a rename, even when none is left (lib/dpkg/trigdeferred.c). */
+const DEFERRED = ofDpkg('triggers/Unincorp');
+/** Nobody writes the one without the other; it holds nothing, and no snapshot keeps locks. */
+const DEFERRED_LOCK = ofDpkg('triggers/Lock');
 
 /** To the audit a table without content is as good as none, and so is one that is gone. */
-const TABLES = ['arch', 'diversions', 'statoverride'].map((name) => `${DEFAULT_ADMINDIR}/${name}`);
+const OF_DPKG = [...['arch', 'diversions', 'statoverride'].map(ofDpkg), DEFERRED];
+
+/** The lock of the deferred triggers, where a snapshot knows these (the mode is dpkg's). */
+function goneLock(root: Root, entries: Entries, snapshot: number): TrackedDamage[] {
+  const deferred = entries.findAt(snapshot, DEFERRED);
+  if (deferred === undefined || standingAt(root, DEFERRED_LOCK) !== undefined) return [];
+  const entry = { ...deferred, path: DEFERRED_LOCK, mode: 0o600, size: 0, content: null };
+  return [{ entry, snapshot, damage: NEVER_GONE, content: Buffer.alloc(0) }];
+}
 
 const NEVER_GONE = 'gone, and nothing takes it away';
 const OTHER_CONTENT = 'other content, and nobody touched it';

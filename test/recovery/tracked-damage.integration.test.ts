@@ -37,6 +37,8 @@ async function damageAfter(
   writeFileSync(tiny.at('/etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
   mkdirSync(tiny.at('/var/lib/apt'), { recursive: true });
   writeFileSync(tiny.at('/var/lib/apt/extended_states'), 'Package: hello\nAuto-Installed: 1\n\n');
+  mkdirSync(tiny.at('/var/lib/dpkg/triggers'), { recursive: true });
+  for (const name of ['Lock', 'Unincorp']) writeFileSync(tiny.at(`/var/lib/dpkg/triggers/${name}`), '');
   writeFileSync(tiny.at('/var/lib/dpkg/diversions'), '/usr/bin/one\n/usr/bin/two\n:\n');
   utimesSync(tiny.at('/etc/own/text'), 1_700_000_000, 1_700_000_000);
   const store = await openStore(root);
@@ -48,6 +50,8 @@ async function damageAfter(
     change((path) => tiny.at(path));
     root.forget();
     const found = await trackedDamage(root, store, repaired);
+    for (const { entry, damage, content } of found)
+      if (damage.startsWith('gone,')) expect(content, entry.path).toBeDefined();
     return found.map(({ entry, damage }) => [entry.path, damage]);
   } finally {
     store.close();
@@ -94,7 +98,9 @@ it('takes only for damage what nobody does, where no repair took anything', asyn
 });
 
 it('takes accounts, tables of dpkg and the marks of apt for damaged when they are gone', async () => {
-  for (const path of ['/etc/passwd', '/var/lib/apt/extended_states', '/var/lib/dpkg/diversions']) {
+  const triggers = ['Lock', 'Unincorp'].map((name) => `/var/lib/dpkg/triggers/${name}`);
+  const tables = ['/etc/passwd', '/var/lib/apt/extended_states', '/var/lib/dpkg/diversions'];
+  for (const path of [...tables, ...triggers]) {
     const lose = (at: (path: string) => string): void => rmSync(at(path));
     for (const repaired of [true, false])
       expect(await damageAfter(lose, repaired)).toEqual([[path, 'gone, and nothing takes it away']]);
