@@ -1,6 +1,7 @@
 /** What a repair of the filesystem may have left or taken besides what lies in lost+found, said by name. */
 import { lstatSync } from 'node:fs';
 import type { Database } from '../dpkg/database.ts';
+import { statePlaces } from '../dpkg/script-places.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import { Entries } from '../snapshot/entries.ts';
@@ -16,7 +17,7 @@ import { changedSince, type Mended, namesOf, strangersIn, type Tree } from './lo
 import { EXTENDED_STATES } from './redo/database.ts';
 import { isThere } from './redo/effect.ts';
 import type { Redo } from './redo/redo.ts';
-import { statePlaces, WRITTEN_BACK_MS } from './redo/state.ts';
+import { WRITTEN_BACK_MS } from './redo/state.ts';
 import { standardPlacesGone } from './standard-places.ts';
 import { asIn } from './tracked-damage.ts';
 import { unverifiedSince } from './unverified.ts';

@@ -4,6 +4,7 @@
  */
 import { lstatSync } from 'node:fs';
 import type { Database } from '../dpkg/database.ts';
+import { statePlaces } from '../dpkg/script-places.ts';
 import type { FindingCode } from '../model/codes.ts';
 import type { Finding } from '../model/finding.ts';
 import { bytesToText, pathToText, textToPath } from '../model/path-text.ts';
@@ -14,7 +15,7 @@ import type { Store } from '../snapshot/store.ts';
 import { listTransactions } from '../snapshot/transaction/record.ts';
 import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
-import { statePlaces, WRITTEN_BACK_MS } from './redo/state.ts';
+import { WRITTEN_BACK_MS } from './redo/state.ts';
 import { regressedTimes } from './regressed.ts';
 import { scriptsOf } from './scripts.ts';
 import { asIn, GONE, type TrackedDamage, trackedDamage } from './tracked-damage.ts';

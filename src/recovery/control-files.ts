@@ -7,6 +7,7 @@ import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import { Kind } from '../scan/work.ts';
 import { loadXxh64 } from '../scan/xxh64.ts';
+import { listedAt } from '../snapshot/control-files.ts';
 import { Entries } from '../snapshot/entries.ts';
 import { newestSealed, type Snapshot } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
@@ -15,7 +16,6 @@ import type { Bytes } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { listedThen } from './listed-then.ts';
 import { ownersBeside } from './owners.ts';
-import { listedAt } from './redo/before.ts';
 import { stateThen } from './scripts.ts';
 import { hasContentOf } from './tracked-damage.ts';
 

@@ -5,6 +5,7 @@
  */
 import { lstatSync } from 'node:fs';
 import type { Database } from '../dpkg/database.ts';
+import { statePlaces } from '../dpkg/script-places.ts';
 import type { Finding } from '../model/finding.ts';
 import { bytesToText, pathToText, textToPath } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
@@ -14,7 +15,6 @@ import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { isDamaged } from './files.ts';
 import { type Deed, placeOf } from './plan.ts';
-import { statePlaces } from './redo/state.ts';
 import { scriptsOf } from './scripts.ts';
 
 /** Where programs, and what they load, are (hier(7)). */

@@ -2,12 +2,12 @@
 import { lstatSync } from 'node:fs';
 import { parseAlternative } from '../dpkg/alternatives.ts';
 import { Contents } from '../snapshot/contents.ts';
+import { wholeContent } from '../snapshot/control-files.ts';
 import { Entries } from '../snapshot/entries.ts';
 import type { Snapshot } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
 import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
-import { wholeContent } from './redo/before.ts';
 import { isThere, namesIn } from './redo/effect.ts';
 import { leadsSomewhere } from './tracked-damage.ts';
 

@@ -4,12 +4,12 @@ import type { FindingCode } from '../model/codes.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import { Kind } from '../scan/work.ts';
+import { listedAt } from '../snapshot/control-files.ts';
 import { Entries } from '../snapshot/entries.ts';
 import type { Snapshot } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
 import { type Bytes, compareBytes } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
-import { listedAt } from './redo/before.ts';
 import { isThere } from './redo/effect.ts';
 import { MOST_OF_A_DIRECTORY } from './unverified.ts';
 

@@ -5,6 +5,7 @@
 import { lstatSync } from 'node:fs';
 import { type Database, DEFAULT_ADMINDIR, readManifest } from '../dpkg/database.ts';
 import { displayName } from '../dpkg/package.ts';
+import { statePlaces } from '../dpkg/script-places.ts';
 import { changedRecords } from '../dpkg/selection.ts';
 import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
@@ -25,7 +26,6 @@ import { EXTENDED_STATES } from './redo/database.ts';
 import { bringsFiles, isReached, type RedoPackage } from './redo/decide.ts';
 import { isThere, namesIn } from './redo/effect.ts';
 import type { Redo } from './redo/redo.ts';
-import { statePlaces } from './redo/state.ts';
 import { stateThen } from './scripts.ts';
 import { touchedSince, unverifiedSince } from './unverified.ts';
 

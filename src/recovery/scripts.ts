@@ -1,10 +1,10 @@
 /** The maintainer scripts of packages, as dpkg has them and as snapshots know them, and the places that these name. */
 import type { Database } from '../dpkg/database.ts';
+import { statePlaces } from '../dpkg/script-places.ts';
+import { scriptsAt } from '../snapshot/control-files.ts';
 import type { Store } from '../snapshot/store.ts';
 import type { Bytes } from '../system/bytes.ts';
 import { readRegularFile } from '../system/files.ts';
-import { scriptsAt } from './redo/before.ts';
-import { statePlaces } from './redo/state.ts';
 
 /** Maintainer scripts (deb-preinst(5) and the others). */
 const SCRIPTS = ['preinst', 'postinst', 'prerm', 'postrm'] as const;

@@ -4,14 +4,14 @@
  * is known from the third; everything else is known from the first run that was not sealed.
  */
 import { DEFAULT_ADMINDIR } from '../../dpkg/database.ts';
-import { parseList } from '../../dpkg/manifest.ts';
 import type { Transaction, TransactionRun } from '../../model/transaction.ts';
 import { Contents } from '../../snapshot/contents.ts';
+import { controlFilesOf, listedIn, wholeContent } from '../../snapshot/control-files.ts';
 import { Entries, type Entry, Origin } from '../../snapshot/entries.ts';
 import { hasLostSnapshots, newestSealed } from '../../snapshot/snapshots.ts';
 import type { Store } from '../../snapshot/store.ts';
 import { type Records, recordsAt } from '../../snapshot/transaction/outcome.ts';
-import { type Bytes, bytesOf } from '../../system/bytes.ts';
+import type { Bytes } from '../../system/bytes.ts';
 
 export class Before {
   readonly transaction: Transaction;
@@ -89,46 +89,6 @@ export class Before {
   }
 }
 
-/** The paths of the lists that a package had in a snapshot. */
-export function listedAt(store: Store, snapshot: number, info: Bytes, name: Bytes): Bytes[] {
-  const contents = new Contents(store);
-  const files = controlFilesOf(new Entries(store).at(snapshot, info), info, name);
-  return listedIn(files, (entry) => wholeContent(contents, entry));
-}
-
-/** The maintainer scripts that a package had in a snapshot, as far as there are copies of them. */
-export function scriptsAt(store: Store, snapshot: number, info: Bytes, name: Bytes): Bytes[] {
-  const contents = new Contents(store);
-  return [...controlFilesOf(new Entries(store).at(snapshot, info), info, name)].flatMap(([file, entry]) => {
-    const data = /\.(?:pre|post)(?:inst|rm)$/.test(file) ? wholeContent(contents, entry) : undefined;
-    return data === undefined ? [] : [bytesOf(data)];
-  });
-}
-
-function controlFilesOf(entries: Iterable<Entry>, info: Bytes, name: Bytes): Map<Bytes, Entry> {
-  const files = new Map<Bytes, Entry>();
-  for (const entry of entries) {
-    const file = entry.path.slice(info.length + 1);
-    if (isControlFileOf(file, name)) files.set(file, entry);
-  }
-  return files;
-}
-
-function listedIn(
-  files: ReadonlyMap<Bytes, Entry>,
-  contentOf: (entry: Entry) => Buffer | undefined,
-): Bytes[] {
-  return [...files].flatMap(([file, entry]) => {
-    const list = file.endsWith('.list') ? contentOf(entry) : undefined;
-    return list === undefined ? [] : parseList(bytesOf(list)).paths;
-  });
-}
-
-/** The copy of a file's content; undefined when there is none, or it does not read back as what was kept (I6). */
-export function wholeContent(contents: Contents, { content }: Entry): Buffer | undefined {
-  return content !== null && contents.isWhole(content) ? contents.read(content) : undefined;
-}
-
 function standInFor(
   store: Store,
   { startedAt }: Transaction,
@@ -137,12 +97,6 @@ function standInFor(
   const id = newestSealed(store, startedAt)?.id;
   const records = recordsAt(store, DEFAULT_ADMINDIR, id);
   return records !== undefined && isOfThisSystem(records) ? id : undefined;
-}
-
-/** Whether a file of the info directory is a package's: `python3.11.list` is none of python3's. */
-export function isControlFileOf(file: Bytes, name: Bytes): boolean {
-  const stem = file.slice(0, Math.max(0, file.lastIndexOf('.')));
-  return stem === name || stem.startsWith(`${name}:`);
 }
 
 /** Runs that an earlier seal covers came to their end, and all that they wrote is on disk. */

@@ -5,11 +5,12 @@
 import { lstatSync } from 'node:fs';
 import type { Database } from '../../dpkg/database.ts';
 import { changedRecords, packageOf, stanzasOf } from '../../dpkg/selection.ts';
+import { isControlFileOf } from '../../snapshot/control-files.ts';
 import { recordsNow } from '../../snapshot/transaction/outcome.ts';
 import { type Bytes, bufferOf, bytesFromText, bytesOf, fsPath } from '../../system/bytes.ts';
 import { readRegularFile } from '../../system/files.ts';
 import type { Root } from '../../system/root.ts';
-import { type Before, isControlFileOf } from './before.ts';
+import type { Before } from './before.ts';
 import type { Decision } from './decide.ts';
 import { aside, type Effect } from './effect.ts';
 import { merged, rewindRecords } from './rewind.ts';

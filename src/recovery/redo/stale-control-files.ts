@@ -6,10 +6,11 @@
 import { lstatSync, type Stats } from 'node:fs';
 import { type Database, readManifest } from '../../dpkg/database.ts';
 import type { Package } from '../../dpkg/package.ts';
+import { isControlFileOf } from '../../snapshot/control-files.ts';
 import { type Bytes, bufferOf, bytesFromText, fsPath } from '../../system/bytes.ts';
 import type { Root } from '../../system/root.ts';
 import { ownersBeside } from '../owners.ts';
-import { type Before, isControlFileOf } from './before.ts';
+import type { Before } from './before.ts';
 import type { Decision } from './decide.ts';
 import { aside, type Effect } from './effect.ts';
 

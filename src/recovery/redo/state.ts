@@ -12,6 +12,7 @@
  * older than half a minute (vm.dirty_expire_centisecs). That stays.
  */
 import { lstatSync, type Stats } from 'node:fs';
+import { PLACES, SHARED } from '../../dpkg/script-places.ts';
 import { bytesToText } from '../../model/path-text.ts';
 import { type Bytes, fsPath } from '../../system/bytes.ts';
 import type { Before } from './before.ts';
@@ -21,11 +22,6 @@ import { aside, type Effect, type EffectsInput, namesIn } from './effect.ts';
 export const WRITTEN_BACK_MS = 60_000;
 /** File times are coarser than clocks. */
 const TICK_MS = 1000;
-/** Paths of the kind that state is kept under, as they stand in a shell script. */
-const PLACES = /\/(?:var|srv|opt)\/[\w.+@-]+(?:\/[\w.+@-]+)+/g;
-/** The system's own: everybody writes there, and none of it is a package's alone. */
-const SHARED =
-  /^\/var\/(?:log|tmp|run|lock|mail)(?:\/|$)|^\/var\/(?:lib|cache)\/(?:dpkg|apt|debconf|debmend|ucf|systemd|pam|misc|ldconfig|man)(?:\/|$)/;
 /** Deeper trees are looked at no further; what is below is as old as what is above, or older. */
 const MAX_LOOKED_AT = 20_000;
 
@@ -69,11 +65,6 @@ function places({ packages, archives }: EffectsInput): [Bytes, boolean][] {
       if (type === 'directory' && /^\/(?:var|srv|opt)\/[^/]+\/./.test(path)) put(path);
   }
   return [...places].sort(([a], [b]) => a.length - b.length);
-}
-
-/** State that a maintainer script names literally, and that is a package's own. */
-export function statePlaces(script: Bytes): Bytes[] {
-  return (script.match(PLACES) ?? []).filter((place) => !SHARED.test(place));
 }
 
 /** The path itself when it is that young, else what is in it. */
