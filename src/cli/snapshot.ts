@@ -15,6 +15,7 @@ import {
   pruneSnapshots,
   type Snapshot,
 } from '../snapshot/snapshots.ts';
+import { forgetSealedState } from '../snapshot/state.ts';
 import type { Store } from '../snapshot/store.ts';
 import { listTransactions } from '../snapshot/transaction/record.ts';
 import { bytesFromText } from '../system/bytes.ts';
@@ -59,6 +60,8 @@ export async function snapshotCreate(options: unknown): Promise<number> {
             transaction: undefined,
             sealed: synced.every((result) => result === 'synced'),
           },
+          // Somebody has looked at it all.
+          also: () => forgetSealedState(store),
           signal,
           onProgress: progress?.update,
         });

@@ -1,4 +1,5 @@
 /** Links which no manifest and no snapshot knows: those that lead nowhere where packages keep state, and of alternatives. */
+
 import { lstatSync } from 'node:fs';
 import { parseAlternative } from '../dpkg/alternatives.ts';
 import { Contents } from '../snapshot/contents.ts';
@@ -7,8 +8,9 @@ import { Entries } from '../snapshot/entries.ts';
 import type { Snapshot } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
 import { type Bytes, bytesOf, fsPath } from '../system/bytes.ts';
+import { namesIn } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
-import { isThere, namesIn } from './redo/effect.ts';
+import { isThere } from './redo/effect.ts';
 import { leadsSomewhere } from './tracked-damage.ts';
 
 export function leadsNowhere(root: Root, path: Bytes): boolean {

@@ -3,6 +3,7 @@
  * audited, and nobody's dpkg can run. It returns when the snapshots know it, by inode numbers and content like everything
  * there. What only looks like one may be a chroot's, and with that every package of the root would be mended wrong.
  */
+
 import { lstatSync } from 'node:fs';
 import { DEFAULT_ADMINDIR } from '../dpkg/database.ts';
 import { lostDirectories } from '../fsck/lost-directories.ts';
@@ -10,10 +11,10 @@ import { bytesToText } from '../model/path-text.ts';
 import type { Store } from '../snapshot/store.ts';
 import { type Bytes, fsPath } from '../system/bytes.ts';
 import { DebmendError } from '../system/errors.ts';
+import { namesIn } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
 import type { Run } from './actions.ts';
 import { returnLostWithin } from './lost-found.ts';
-import { namesIn } from './redo/effect.ts';
 
 /** Names that every database has. */
 const OF_EVERY_DATABASE = ['info', 'status', 'triggers', 'updates'];

@@ -7,6 +7,7 @@
  *     lost+found/#12/debmend    #12 is /var/lib, when there is none
  *     lost+found/#12/lib/debmend
  */
+
 import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { lostDirectories } from '../fsck/lost-directories.ts';
@@ -18,8 +19,8 @@ import { STORE_DIRECTORY, STORE_FILE, storeDirectory } from '../snapshot/store.t
 import { listTransactions } from '../snapshot/transaction/record.ts';
 import { type Bytes, bufferOf, fsPath } from '../system/bytes.ts';
 import { syncDirectory } from '../system/durable.ts';
+import { namesIn } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
-import { namesIn } from './redo/effect.ts';
 
 /** Of so many files the store has to know the inode: a few may be alike by chance. */
 const MIN_KNOWN = 100;

@@ -45,6 +45,7 @@ import {
 import { Programs } from './programs/runner.ts';
 import { isReached } from './redo/decide.ts';
 import { type Redo, removalEnds } from './redo/redo.ts';
+import { type StateDamage, stateDamage } from './state-damage.ts';
 import { mendTools } from './tools.ts';
 import { Unsure } from './unsure.ts';
 
@@ -189,6 +190,8 @@ class Recoverer {
   /** Whether a repair of the filesystem took things away. */
   #repaired: boolean;
   #damaged: readonly Damaged[] | undefined;
+  /** State of scripts, as the first look found it. */
+  #lostState: readonly StateDamage[] | undefined;
   #tools: boolean | undefined;
   readonly #ended = new Map<string, 'finished' | 'taken-back'>();
   /** What nobody knows any more of what was brought to its end. */
@@ -225,12 +228,11 @@ class Recoverer {
           offline: this.#network !== 'untried',
         });
         this.#examined = input.redos;
-        this.#damaged ??= damagedContent(
-          this.#options.root,
-          this.#options.store,
-          before.findings,
-          input.tracked,
-        );
+        this.#lostState ??= await stateDamage(this.#options.root, this.#options.store, this.#repaired);
+        this.#damaged ??= [
+          ...damagedContent(this.#options.root, this.#options.store, before.findings, input.tracked),
+          ...this.#lostState.map(({ at }) => ({ finding: undefined, at })),
+        ];
         planned = planRecovery(input);
         first ??= planned;
         const todo = this.#next(planned);
@@ -379,6 +381,7 @@ class Recoverer {
       redone: this.#redone,
       examined: this.#examined,
       scripts: this.#scripts,
+      lostState: this.#lostState ?? [],
     });
   }
 

@@ -3,11 +3,13 @@
  * when it is first installed (its debian/postinst.in), and, where no devtmpfs covers /dev, in a container or a chroot, the
  * few devices and links that every program counts on (the kernel's Documentation/admin-guide/devices.txt).
  */
+
 import { pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
+import { namesIn } from '../system/files.ts';
 import { readMounts } from '../system/mounts.ts';
 import type { Root } from '../system/root.ts';
-import { isThere, namesIn } from './redo/effect.ts';
+import { isThere } from './redo/effect.ts';
 
 const DIRECTORY = 'install -d -m 755';
 const LOCAL = 'install -d -m 2775 -g staff';

@@ -23,6 +23,7 @@ import { leftAccounts } from './left-accounts.ts';
 import { leftBehind, namesOf, notEnded, putBackOnly, unsureOf } from './lost-record.ts';
 import { ownersBeside } from './owners.ts';
 import type { Redo } from './redo/redo.ts';
+import { lostState, type StateDamage } from './state-damage.ts';
 import { takenByRepair, trackedDamage } from './tracked-damage.ts';
 import { unverifiedSince } from './unverified.ts';
 
@@ -48,6 +49,8 @@ export interface Course {
   readonly examined: readonly Redo[];
   /** Packages whose maintainer scripts could not do all that they do. */
   readonly scripts: LameScripts;
+  /** State of maintainer scripts that was not as a seal knows it before anything was done. */
+  readonly lostState: readonly StateDamage[];
 }
 
 /** Of one look at a root. */
@@ -76,6 +79,7 @@ export class Unsure {
     return [
       ...this.#forgotten(),
       ...(repaired ? await this.#sinceRepair() : []),
+      ...lostState(this.#course.lostState),
       ...(await this.#besideDamage()),
       ...this.#ofScripts(),
       ...(repaired || acted ? await this.#controlFiles() : []),

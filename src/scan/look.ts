@@ -92,7 +92,8 @@ function* streamNames(path: Bytes): Generator<Bytes> {
   }
 }
 
-function kindOf(stat: Stats): number {
+/** One of Kind. */
+export function kindOf(stat: Stats): number {
   if (stat.isFile()) return Kind.file;
   if (stat.isDirectory()) return Kind.directory;
   if (stat.isSymbolicLink()) return Kind.link;

@@ -11,6 +11,7 @@
  *     file_list what the packages of a transaction bring: the number of a content, lines of MD5 and path
      kept      old versions of files that an open transaction replaces
  *     notice    what watch saw outside any transaction
+ *     state     what scripts made outside all manifests, as it stood when the last installation that names it was sealed
  */
 const COLUMNS = `
   kind INTEGER NOT NULL, mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL,
@@ -55,6 +56,11 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TABLE notice (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, kind TEXT NOT NULL, path TEXT, document TEXT NOT NULL
   );
+  `,
+  `
+  CREATE TABLE state (
+    path TEXT PRIMARY KEY, kind INTEGER, ino INTEGER NOT NULL, ctime REAL NOT NULL, xxh64 BLOB
+  ) WITHOUT ROWID;
   `,
 ];
 

@@ -3,8 +3,8 @@
  * are read (a FIFO does not block, a device is not touched), the access time stays as it is, and nothing endless is
  * read.
  */
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from 'node:fs';
-import { type Bytes, fsPath } from './bytes.ts';
+import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readSync } from 'node:fs';
+import { type Bytes, bytesOf, fsPath } from './bytes.ts';
 import { errnoOf } from './errors.ts';
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_NOATIME } = constants;
@@ -80,5 +80,14 @@ function readToEnd(fd: number, size: number, limit: number): Bytes {
     }
   } finally {
     if (scratch.length > SCRATCH_LIMIT) scratch = Buffer.allocUnsafeSlow(256 * 1024);
+  }
+}
+
+/** The names in a directory; none when it cannot be read. */
+export function namesIn(host: Bytes): Bytes[] {
+  try {
+    return readdirSync(fsPath(host), { encoding: 'buffer' }).map(bytesOf);
+  } catch {
+    return [];
   }
 }

@@ -398,6 +398,21 @@ rootDescribe('of what was lost', () => {
     }),
   );
 
+  rootTest('I11: state of scripts, and nothing else: it is named', () =>
+    inOverlay(upgrade, async (directory) => {
+      await mustInRoot(directory, upgrade.command, { offline: true });
+      const index = '/var/lib/lab-extra/index';
+      const db = new Sqlite(join(directory, STORE, 'state.db'));
+      // As if the disk had put these bytes there, and left the time of change.
+      const { changes } = db.prepare('UPDATE state SET xxh64 = randomblob(8) WHERE path = ?').run(index);
+      db.close();
+      expect(changes).toBe(1);
+      const { code, recovery, said } = await recovered(directory, upgrade);
+      expect(code, said).toBe(1);
+      expect(recovery.unmended.find(({ path }) => path === index)?.reason).toContain('nobody touched it');
+    }),
+  );
+
   for (const [what, { by = 0, ino = 0 }, expected] of [
     ['of what was synced: what its installation made is named', {}, 1],
     ['of what dpkg wrote after all else: that proves nothing', { by: 1 }, 0],

@@ -1,5 +1,5 @@
 /** One thing that is done to the tree before an interrupted transaction's packages are installed once more. */
-import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
+import { lstatSync, readlinkSync } from 'node:fs';
 import type { Diversion } from '../../dpkg/diversions.ts';
 import type { Xxh64 } from '../../scan/xxh64.ts';
 import type { Entry } from '../../snapshot/entries.ts';
@@ -79,13 +79,4 @@ export function isThere(root: Root, path: Bytes): boolean {
 /** Where a link of this host points. @throws the errno when it is none, or goes away meanwhile */
 export function targetOf(host: Bytes): Bytes {
   return bytesOf(readlinkSync(fsPath(host), { encoding: 'buffer' }));
-}
-
-/** The names in a directory; none when it cannot be read. */
-export function namesIn(host: Bytes): Bytes[] {
-  try {
-    return readdirSync(fsPath(host), { encoding: 'buffer' }).map(bytesOf);
-  } catch {
-    return [];
-  }
 }

@@ -13,15 +13,17 @@
  * what is tracked only when the snapshot before does not know it either. What the second installation does not make again was somebody
  * else's, and comes back (`comesBack`).
  */
+
 import { lstatSync, readFileSync, type Stats } from 'node:fs';
 import { bytesToText } from '../../model/path-text.ts';
 import { Kind } from '../../scan/work.ts';
 import { type Entry, Origin } from '../../snapshot/entries.ts';
 import { type Bytes, fsPath } from '../../system/bytes.ts';
+import { namesIn } from '../../system/files.ts';
 import { isAccountScratch, isOfAccounts } from '../accounts.ts';
 import { looksDamaged } from '../content.ts';
 import { damageOf, leadsSomewhere, standingAt, TRACKED_READ_LIMIT } from '../tracked-damage.ts';
-import { aside, type Effect, type EffectsInput, isThereAt, namesIn, putBackTo, targetOf } from './effect.ts';
+import { aside, type Effect, type EffectsInput, isThereAt, putBackTo, targetOf } from './effect.ts';
 import { halfAccounts } from './half-accounts.ts';
 import { recordsOf } from './records.ts';
 import { beginningOf, isBornSince, stateOf } from './state.ts';

@@ -9,14 +9,16 @@
  * A file is put into each of them, until dpkg has been there. It is found again after another cut, because its name says
  * whose it is.
  */
+
 import { lstatSync } from 'node:fs';
 import { type Database, readManifest } from '../../dpkg/database.ts';
 import { type Bytes, bytesFromText, fsPath } from '../../system/bytes.ts';
+import { namesIn } from '../../system/files.ts';
 import type { Root } from '../../system/root.ts';
 import { ownersBeside } from '../owners.ts';
 import type { Before } from './before.ts';
 import type { Decision } from './decide.ts';
-import { aside, type Effect, isThereAt, namesIn } from './effect.ts';
+import { aside, type Effect, isThereAt } from './effect.ts';
 import { isPurge } from './marks.ts';
 
 /** What is put into such a directory. */

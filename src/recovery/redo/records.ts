@@ -12,9 +12,9 @@
 import { lstatSync, type Stats } from 'node:fs';
 import { Kind } from '../../scan/work.ts';
 import { type Bytes, bufferOf, bytesOf, fsPath } from '../../system/bytes.ts';
-import { readRegularFile } from '../../system/files.ts';
+import { namesIn, readRegularFile } from '../../system/files.ts';
 import { looksDamaged } from '../content.ts';
-import { aside, type Effect, type EffectsInput, namesIn, putBackTo } from './effect.ts';
+import { aside, type Effect, type EffectsInput, putBackTo } from './effect.ts';
 import { beginningOf, isBornSince } from './state.ts';
 
 /** Larger ones are none of these, in bytes. */

@@ -11,12 +11,14 @@
  * A package that dpkg called `installed` long before the end has its state on disk by then: the kernel writes what is
  * older than half a minute (vm.dirty_expire_centisecs). That stays.
  */
+
 import { lstatSync, type Stats } from 'node:fs';
 import { PLACES, SHARED } from '../../dpkg/script-places.ts';
 import { bytesToText } from '../../model/path-text.ts';
 import { type Bytes, fsPath } from '../../system/bytes.ts';
+import { namesIn } from '../../system/files.ts';
 import type { Before } from './before.ts';
-import { aside, type Effect, type EffectsInput, namesIn } from './effect.ts';
+import { aside, type Effect, type EffectsInput } from './effect.ts';
 
 /** After so long everything that was written is on disk, in milliseconds: 30 s until it expires, 5 until a flusher comes. */
 export const WRITTEN_BACK_MS = 60_000;

@@ -14,8 +14,8 @@ import type { Entry } from '../../snapshot/entries.ts';
 import type { Store } from '../../snapshot/store.ts';
 import { transactionDirectory } from '../../snapshot/transaction/record.ts';
 import { type Bytes, bufferOf, bytesFromText, bytesOf, compareBytes, fsPath } from '../../system/bytes.ts';
-import { readRegularFile } from '../../system/files.ts';
-import { aside, type Effect, type EffectsInput, namesIn } from './effect.ts';
+import { namesIn, readRegularFile } from '../../system/files.ts';
+import { aside, type Effect, type EffectsInput } from './effect.ts';
 
 export interface TakenBack {
   readonly effects: readonly Effect[];

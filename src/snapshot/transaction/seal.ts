@@ -21,6 +21,7 @@ import { Contents } from '../contents.ts';
 import { createTransactionSnapshot } from '../create.ts';
 import { Entries } from '../entries.ts';
 import { expiredSnapshots, listSnapshots, pruneSnapshots } from '../snapshots.ts';
+import { putSealedState, readSealedState } from '../state.ts';
 import type { Store } from '../store.ts';
 import { readFileList, statusLog } from './begin.ts';
 import { compareRecords, missedPackages, readSteps, recordsAt, recordsNow } from './outcome.ts';
@@ -53,6 +54,7 @@ export async function sealTransaction(
   open: Transaction,
   by: Seal['by'],
 ): Promise<Sealed> {
+  const syncedAt = Date.now();
   const sync = await syncAll(root, config);
   const admindir = openAdmindir(root, DEFAULT_ADMINDIR);
   const inside = admindirInside(root, admindir);
@@ -64,6 +66,10 @@ export async function sealTransaction(
   const intended = open.runs.flatMap(({ packages }) => packages);
   const touched = new Set([...outcome.names, ...names, ...intended.map(({ name }) => bytesFromText(name))]);
   const waited = sync.filesystems.every(({ result }) => result === 'synced' || result === 'excluded');
+  const isAllSynced = sync.filesystems.every(({ result }) => result === 'synced');
+  const state = isAllSynced
+    ? await readSealedState(store, root, { admindir, names: touched, before: open.snapshotBefore, syncedAt })
+    : undefined;
   let transaction: Transaction = open;
   const seal = (synced: boolean, record: SyncRecord, snapshot: number): void => {
     const at = new Date().toISOString();
@@ -101,6 +107,7 @@ export async function sealTransaction(
       head: { kind: 'after', scope: 'transaction', transaction: open.id, sealed: waited },
       also: (snapshot) => {
         if (waited) seal(true, sync, snapshot);
+        if (state !== undefined) putSealedState(store, state);
       },
     },
   );
