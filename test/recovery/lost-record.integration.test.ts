@@ -479,6 +479,26 @@ rootDescribe('of what was lost', () => {
     );
   };
 
+  rootTest(
+    'what its records say of a removal that had come to its end: it takes nothing that it had left',
+    () => {
+      let old = Buffer.alloc(0);
+      return endsAsUninterrupted(
+        remove,
+        (directory) => {
+          const at = (path: string) => join(directory, path);
+          const [id = ''] = readdirSync(at(`${STORE}/transactions`));
+          rmSync(at(`${STORE}/transactions/${id}/status.log`));
+          writeFileSync(at('var/log/dpkg.log'), Buffer.alloc(statSync(at('var/log/dpkg.log')).size));
+          for (const file of ['status', 'status-old']) writeFileSync(at(`var/lib/dpkg/${file}`), old);
+        },
+        (directory) => {
+          old = readFileSync(join(directory, 'var/lib/dpkg/status'));
+        },
+      );
+    },
+  );
+
   rootTest('the record of what a removal leaves: it is done once more', () =>
     endsAsUninterrupted(remove, async (directory) => {
       const admindir = join(directory, 'var/lib/dpkg');

@@ -4,7 +4,8 @@
  * one of those directories (src/main/remove.c, removal_bulk_remove_files). dpkg does not look again, and the directory
  * stays, with its line in the list. A dpkg that begins anew after a cut does look, and takes it away.
  *
- * The same holds for a removal that had come to its end and is done once more, because the disk forgot a part of it.
+ * The same holds for a removal that had come to its end and is done once more, because the disk forgot a part of it: its
+ * record, which says then that the package is installed, or files.
  *
  * A file is put into each of them, until dpkg has been there. It is found again after another cut, because its name says
  * whose it is.
@@ -12,6 +13,7 @@
 
 import { lstatSync } from 'node:fs';
 import { type Database, readManifest } from '../../dpkg/database.ts';
+import type { Package } from '../../dpkg/package.ts';
 import { type Bytes, bytesFromText, fsPath } from '../../system/bytes.ts';
 import { namesIn } from '../../system/files.ts';
 import type { Root } from '../../system/root.ts';
@@ -39,7 +41,7 @@ export function directoriesToHold(
   if (removals.length === 0) return [];
   const isOthers = ownersBeside(root, database, new Set(removals.map(({ name }) => name)));
   return removals.flatMap((removal) =>
-    leftOf(database, before, removal).flatMap((path) => {
+    leftOf(root, database, before, removal).flatMap((path) => {
       const found = root.resolve(path);
       if (found.kind !== 'found' || isOthers(path) || isOthers(found.inside)) return [];
       return isEmptyDirectory(found.host) ? [found.inside] : [];
@@ -54,20 +56,31 @@ interface Removal {
 }
 
 /** What dpkg's present list has of a package, where dpkg had deleted files of it before and written that list anew. */
-function leftOf(database: Database, before: Before, { name, run, forgotten }: Removal): Bytes[] {
-  const pkg = database.packages.find(
-    (one) =>
-      one.name === name && (one.state === 'half-installed' || (forgotten && one.state === 'config-files')),
-  );
+function leftOf(root: Root, database: Database, before: Before, { name, run, forgotten }: Removal): Bytes[] {
+  const pkg = database.packages.find((one) => one.name === name);
   if (pkg === undefined) return [];
   const now = new Set(readManifest(database, pkg, false).paths);
+  const isKnown = pkg.state === 'half-installed' || (forgotten && pkg.state === 'config-files');
+  // The record may be of before, and the list not: one without a file is no installed package's.
+  if (!isKnown && !holdsNoFiles(root, pkg, now)) return [];
   const { inside } = database.admindir;
   const then = before.listedPaths(`${inside}/info`, name, run);
   return then.some((path) => !now.has(path)) ? [...now] : [];
 }
 
+function holdsNoFiles(root: Root, { conffiles }: Package, paths: ReadonlySet<Bytes>): boolean {
+  const own = new Set(conffiles.map(({ path }) => path));
+  return [...paths].every((path) => {
+    const found = root.resolve(path);
+    return own.has(path) || (found.kind === 'found' && isDirectory(found.host));
+  });
+}
+
+const isDirectory = (host: Bytes): boolean =>
+  lstatSync(fsPath(host), { throwIfNoEntry: false })?.isDirectory() === true;
+
 function isEmptyDirectory(host: Bytes): boolean {
-  if (lstatSync(fsPath(host), { throwIfNoEntry: false })?.isDirectory() !== true) return false;
+  if (!isDirectory(host)) return false;
   return namesIn(host).every((name) => name === PLACEHOLDER);
 }
 
