@@ -37,6 +37,7 @@ import {
   type Deed,
   isUnfinished,
   left,
+  type PlanInput,
   type Planned,
   type PlannedStep,
   placeOf,
@@ -190,6 +191,8 @@ class Recoverer {
   /** Whether a repair of the filesystem took things away. */
   #repaired: boolean;
   #damaged: readonly Damaged[] | undefined;
+  /** Whether something was gone that every system has. */
+  #torn = false;
   /** State of scripts, as the first look found it. */
   #lostState: readonly StateDamage[] | undefined;
   #tools: boolean | undefined;
@@ -234,6 +237,7 @@ class Recoverer {
           ...this.#lostState.map(({ at }) => ({ finding: undefined, at })),
         ];
         planned = planRecovery(input);
+        if (first === undefined) this.#torn = isTorn(before, input);
         first ??= planned;
         const todo = this.#next(planned);
         if (todo.length === 0) break;
@@ -375,6 +379,7 @@ class Recoverer {
       lastAlive,
       acted: this.#run !== undefined,
       repaired: this.#repaired,
+      torn: this.#torn,
       isLeft: wasRepaired(after),
       damagedAt: (this.#damaged ?? []).filter(isDamage).map(({ at }) => at),
       reinstalled: this.#reinstalled,
@@ -525,6 +530,19 @@ async function look({ root, config, signal, onProgress }: RecoverOptions): Promi
 
 function wasRepaired({ findings }: AuditResult): boolean {
   return findings.some(({ code }) => code === 'filesystem-lost-found');
+}
+
+/** Whether what every maintainer script counts on was gone, and no installation that was cut had to do with it. */
+function isTorn({ findings }: AuditResult, { tools, redos }: PlanInput): boolean {
+  const touched = new Set(
+    redos.flatMap(({ decision }) => decision.packages.map(({ record }) => record.name)),
+  );
+  return findings.some(({ code, path = '', package: display = '' }) => {
+    const name = display.split(':')[0] ?? display;
+    // Documentation and the like people do take away.
+    const isVital = code === 'file-missing' && !path.startsWith('/usr/share/');
+    return isVital && tools.has(name) && !touched.has(name);
+  });
 }
 
 /** Findings that are more than information. */

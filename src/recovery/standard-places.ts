@@ -55,7 +55,7 @@ const DEVICES: Readonly<Record<string, string>> = {
   zero: 'mknod -m 666 zero c 1 5',
 };
 
-/** Those that a repair of the filesystem may have taken. An administrator may have, too, and nothing is made again. */
+/** Those that a disk, or a repair of the filesystem, may have taken. An administrator may have, too, and nothing is made again. */
 export function standardPlacesGone(root: Root): LeftAlone[] {
   root.forget();
   const places = Object.entries(PLACES).filter(([path]) => !isThere(root, path));
@@ -80,6 +80,6 @@ function gone(path: string, command: string): LeftAlone {
     finding: 'filesystem-lost-found',
     path: pathToText(path),
     harmless: false,
-    reason: `it is gone, a repair of the filesystem may be why, and '${command}' makes it again`,
+    reason: `it is gone, the disk or a repair of the filesystem may be why, and '${command}' makes it again`,
   };
 }

@@ -142,7 +142,7 @@ export function takenByRepair(damaged: readonly TrackedDamage[]): LeftAlone[] {
     finding: 'filesystem-lost-found',
     path: pathToText(entry.path),
     harmless: false,
-    reason: `it stands in snapshot ${snapshot} and is now ${damage}: a repair of the filesystem may have taken it`,
+    reason: `it stands in snapshot ${snapshot} and is now ${damage}: the disk, or a repair of the filesystem, may have taken it`,
   }));
 }
 

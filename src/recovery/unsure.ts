@@ -23,8 +23,9 @@ import { leftAccounts } from './left-accounts.ts';
 import { leftBehind, namesOf, notEnded, putBackOnly, unsureOf } from './lost-record.ts';
 import { ownersBeside } from './owners.ts';
 import type { Redo } from './redo/redo.ts';
+import { standardPlacesGone } from './standard-places.ts';
 import { lostState, type StateDamage } from './state-damage.ts';
-import { takenByRepair, trackedDamage } from './tracked-damage.ts';
+import { GONE, takenByRepair, trackedDamage } from './tracked-damage.ts';
 import { unverifiedSince } from './unverified.ts';
 
 /** What the recovery knows of itself. */
@@ -39,6 +40,8 @@ export interface Course {
   readonly repaired: boolean;
   /** Whether any of that is left, and nobody knows what it is. */
   readonly isLeft: boolean;
+  /** Whether directories, links or programs were gone that every system has, and that no installation had to do with. */
+  readonly torn: boolean;
   /** When content was written that was damaged, in milliseconds since the epoch. */
   readonly damagedAt: readonly number[];
   /** Packages that were unpacked once more, as dpkg prints them. */
@@ -75,10 +78,10 @@ export class Unsure {
 
   /** What has to be said while the newest sealed snapshot is still the one of before. */
   async beforeSeals(): Promise<LeftAlone[]> {
-    const { repaired, acted } = this.#course;
+    const { repaired, torn, acted } = this.#course;
     return [
       ...this.#forgotten(),
-      ...(repaired ? await this.#sinceRepair() : []),
+      ...(repaired ? await this.#sinceRepair() : torn ? await this.#torn() : []),
       ...lostState(this.#course.lostState),
       ...(await this.#besideDamage()),
       ...this.#ofScripts(),
@@ -161,6 +164,15 @@ export class Unsure {
       begun,
       unowned: await this.#unowned(),
     });
+  }
+
+  /** A disk that lost some of what every system has may have lost more. */
+  async #torn(): Promise<LeftAlone[]> {
+    const tracked = await trackedDamage(this.#root, this.#store, true);
+    return [
+      ...takenByRepair(tracked.filter(({ damage }) => damage === GONE)),
+      ...standardPlacesGone(this.#root),
+    ];
   }
 
   /** What a repair of the filesystem took with it, besides what lies in lost+found. */

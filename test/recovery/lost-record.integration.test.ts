@@ -398,6 +398,23 @@ rootDescribe('of what was lost', () => {
     }),
   );
 
+  rootTest('I11: some of what every system has: what else is gone of it is named', () =>
+    inOverlay(upgrade, async (directory) => {
+      // A conffile, and what base-files made: people take these away.
+      rmSync(join(directory, 'etc/xattr.conf'));
+      rmdirSync(join(directory, 'var/opt'));
+      const first = await recovered(directory, upgrade);
+      expect(first.code, first.said).toBe(0);
+      expect(first.recovery.unmended).toEqual([]);
+      rmSync(join(directory, 'var/spool'), { recursive: true });
+      const { recovery, said } = await recovered(directory, upgrade);
+      expect(recovery.outcome, said).toBe('incomplete');
+      expect(recovery.unmended.map(({ path }) => path)).toEqual(
+        expect.arrayContaining(['/etc/xattr.conf', '/var/opt']),
+      );
+    }),
+  );
+
   rootTest('I11: state of scripts, and nothing else: it is named', () =>
     inOverlay(upgrade, async (directory) => {
       await mustInRoot(directory, upgrade.command, { offline: true });
