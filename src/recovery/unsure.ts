@@ -2,15 +2,17 @@
  * What a recovery says at its end that no finding says: what nobody knows any more, and what nothing was done about
  * because of that.
  */
+import { lstatSync } from 'node:fs';
 import type { Config } from '../config/settings.ts';
 import type { Database } from '../dpkg/database.ts';
+import { bytesToText, pathToText } from '../model/path-text.ts';
 import type { LeftAlone } from '../model/recovery.ts';
 import type { Transaction } from '../model/transaction.ts';
 import { hasLostSnapshots } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
 import { trackedPaths } from '../snapshot/tracked.ts';
 import { listTransactions } from '../snapshot/transaction/record.ts';
-import { type Bytes, bytesFromText } from '../system/bytes.ts';
+import { type Bytes, bytesFromText, fsPath } from '../system/bytes.ts';
 import type { Root } from '../system/root.ts';
 import { strangeSinceRepair, unknownInstallation } from './after-repair.ts';
 import { besideDamage } from './beside-damage.ts';
@@ -85,6 +87,7 @@ export class Unsure {
       ...lostState(this.#course.lostState),
       ...(await this.#besideDamage()),
       ...this.#ofScripts(),
+      ...this.#besideConffiles(),
       ...(repaired || acted ? await this.#controlFiles() : []),
       ...(repaired || this.#hasLied() ? garbledNames(this.#root, this.#store, this.#isOwned) : []),
     ];
@@ -164,6 +167,27 @@ export class Unsure {
       begun,
       unowned: await this.#unowned(),
     });
+  }
+
+  /** What dpkg put beside conffiles when it unpacked their package once more: the one or the other is to stay. */
+  #besideConffiles(): LeftAlone[] {
+    const names = namesOf(this.#course.reinstalled);
+    return this.#database.packages
+      .filter(({ name }) => names.has(bytesToText(name)))
+      .flatMap(({ conffiles }) => conffiles.map(({ path }) => `${path}.dpkg-dist`))
+      .filter((path) => {
+        const found = this.#root.resolve(path);
+        const stat =
+          found.kind === 'found' ? lstatSync(fsPath(found.host), { throwIfNoEntry: false }) : undefined;
+        return stat !== undefined && stat.ctimeMs >= this.#course.begun;
+      })
+      .map((path) => ({
+        finding: 'leftover-administrator',
+        path: pathToText(path),
+        harmless: false,
+        reason:
+          'dpkg put it there when its package was unpacked once more, because the conffile is not as its record has it: look which of them is right',
+      }));
   }
 
   /** A disk that lost some of what every system has may have lost more. */

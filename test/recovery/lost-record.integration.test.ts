@@ -398,6 +398,25 @@ rootDescribe('of what was lost', () => {
     }),
   );
 
+  rootTest('I11: the record, and what dpkg knew of a conffile: what it puts beside it is named', () =>
+    inOverlay(upgrade, async (directory, cut) => {
+      const at = (path: string) => join(directory, path);
+      await cut(await atItsEnd(upgrade));
+      loseRecord(directory);
+      // Neither what the record has nor what the package ships, so dpkg keeps it and lays the new one beside it.
+      writeFileSync(at('etc/lab/constant.conf'), 'of another time\n');
+      const status = readFileSync(at('var/lib/dpkg/status'), 'utf8');
+      const other = status.replace(/( \/etc\/lab\/constant\.conf) [0-9a-f]{32}/, `$1 ${'0'.repeat(32)}`);
+      expect(other).not.toBe(status);
+      writeFileSync(at('var/lib/dpkg/status'), other);
+      const { recovery } = await recovered(directory, upgrade);
+      expect(existsSync(at('etc/lab/constant.conf.dpkg-dist'))).toBe(true);
+      // On other filesystems than overlayfs it is born in the recovery, and only dpkg tells why.
+      const said = recovery.unmended.find(({ path }) => path === '/etc/lab/constant.conf.dpkg-dist');
+      expect(said?.reason).toContain('dpkg put it there when its package was unpacked once more');
+    }),
+  );
+
   rootTest('I11: some of what every system has: what else is gone of it is named', () =>
     inOverlay(upgrade, async (directory) => {
       // A conffile, and what base-files made: people take these away.
