@@ -5,6 +5,9 @@ import { Contents } from './contents.ts';
 import { Entries, type Entry } from './entries.ts';
 import type { Store } from './store.ts';
 
+/** A maintainer script in the info directory (deb-preinst(5) and the others). */
+export const SCRIPT = /\.(?:pre|post)(?:inst|rm)$/;
+
 /** The paths of the lists that a package had in a snapshot. */
 export function listedAt(store: Store, snapshot: number, info: Bytes, name: Bytes): Bytes[] {
   const contents = new Contents(store);
@@ -16,7 +19,7 @@ export function listedAt(store: Store, snapshot: number, info: Bytes, name: Byte
 export function scriptsAt(store: Store, snapshot: number, info: Bytes, name: Bytes): Bytes[] {
   const contents = new Contents(store);
   return [...controlFilesOf(new Entries(store).at(snapshot, info), info, name)].flatMap(([file, entry]) => {
-    const data = /\.(?:pre|post)(?:inst|rm)$/.test(file) ? wholeContent(contents, entry) : undefined;
+    const data = SCRIPT.test(file) ? wholeContent(contents, entry) : undefined;
     return data === undefined ? [] : [bytesOf(data)];
   });
 }

@@ -14,7 +14,7 @@ import { loadXxh64, type Xxh64, xxh64Of } from '../scan/xxh64.ts';
 import { type Bytes, fsPath } from '../system/bytes.ts';
 import { namesIn, readRegularFile } from '../system/files.ts';
 import type { Root } from '../system/root.ts';
-import { isControlFileOf, scriptsAt } from './control-files.ts';
+import { isControlFileOf, SCRIPT, scriptsAt } from './control-files.ts';
 import type { Store } from './store.ts';
 
 /** What stood at a path; times in milliseconds since the epoch. */
@@ -46,7 +46,8 @@ const TICK_MS = 20;
 const MOST_PATHS = 1000;
 /** Larger files are not read, in bytes. */
 const CONTENT_LIMIT = 64 * 1024;
-const SCRIPT = /\.(?:pre|post)(?:inst|rm)$/;
+/** Of one seal, in bytes: a hook waits for it. */
+const MOST_READ = 4 * 1024 * 1024;
 const SERVICE = /^(?:\/usr)?\/lib\/systemd\/system\/.|^\/etc\/init\.d\/./m;
 
 /** What was read of some places. */
@@ -61,6 +62,7 @@ export async function readSealedState(store: Store, root: Root, scope: SealedSco
   const xxh64 = await loadXxh64();
   const seen = new Map<Bytes, SealedState>();
   const places: Bytes[] = [];
+  const spent = { bytes: 0 };
   for (const [place, isRead] of [...placesOf(store, scope)].sort()) {
     const inside = topmost(root, place);
     if (inside === undefined) continue;
@@ -71,6 +73,7 @@ export async function readSealedState(store: Store, root: Root, scope: SealedSco
     const reader = {
       root,
       seen,
+      spent,
       dev: above.dev,
       until: scope.syncedAt - TICK_MS,
       xxh64: isRead ? xxh64 : undefined,
@@ -120,6 +123,8 @@ function placesOf(store: Store, { admindir, names, before }: SealedScope): Map<B
 interface Reader {
   readonly root: Root;
   readonly seen: Map<Bytes, SealedState>;
+  /** What was read until now. */
+  readonly spent: { bytes: number };
   /** Of the filesystem that the place is on. */
   readonly dev: number;
   /** What changed later may not be on disk, in milliseconds since the epoch. */
@@ -142,9 +147,11 @@ function walk(reader: Reader, path: Bytes): void {
   if (stat.isDirectory()) for (const name of namesIn(host)) walk(reader, `${path}/${name}`);
 }
 
-function note({ root, seen, until, xxh64 }: Reader, path: Bytes, stat: Stats): void {
+function note({ root, seen, spent, until, xxh64 }: Reader, path: Bytes, stat: Stats): void {
   if (stat.ctimeMs > until) return;
-  const isRead = xxh64 !== undefined && stat.isFile() && stat.size <= CONTENT_LIMIT;
+  const isSmall = stat.size <= CONTENT_LIMIT && spent.bytes + stat.size <= MOST_READ;
+  const isRead = xxh64 !== undefined && stat.isFile() && isSmall;
+  if (isRead) spent.bytes += stat.size;
   const content = isRead ? readRegularFile(root.hostPath(path), CONTENT_LIMIT) : undefined;
   seen.set(path, {
     path,
