@@ -449,12 +449,17 @@ rootDescribe('of what was lost', () => {
     }),
   );
 
-  for (const [what, { by = 0, ino = 0 }, expected] of [
-    ['of what was synced: what its installation made is named', {}, 1],
-    ['of what dpkg wrote after all else: that proves nothing', { by: 1 }, 0],
-    ['of another inode, as of a mount point: that proves nothing', { ino: 1 }, 0],
+  for (const [what, { by = 0, ino = 0, synced = true }, expected] of [
+    ['I11: a time that went back of what was synced: what its installation made is named', {}, 1],
+    ['I11: a time that went back of what dpkg wrote after all else: that proves nothing', { by: 1 }, 0],
+    ['I11: a time that went back of another inode, as of a mount point: that proves nothing', { ino: 1 }, 0],
+    [
+      'I10: a time that went back where a filesystem could not be synced: that proves nothing',
+      { synced: false },
+      0,
+    ],
   ] as const)
-    rootTest(`I11: a time that went back ${what}`, () =>
+    rootTest(what, () =>
       inOverlay(upgrade, async (directory) => {
         await mustInRoot(directory, upgrade.command, { offline: true });
         const db = new Sqlite(join(directory, STORE, 'state.db'));
@@ -468,6 +473,12 @@ rootDescribe('of what was lost', () => {
             `UPDATE ${entry('/usr/share/lab/data').replace('WHERE', 'SET ctime = ?, ino = ino + ? WHERE')}`,
           )
           .run(Number(written) + by, ino);
+        if (!synced) {
+          const result = '$.seal.sync.filesystems[#-1].result';
+          db.prepare(`UPDATE trans SET document = json_replace(document, '${result}', 'failed')`).run();
+          const document = String(db.prepare('SELECT document FROM trans').pluck().get());
+          expect(document).toContain('"result":"failed"');
+        }
         db.close();
         expect(changes).toBe(1);
         rmSync(join(directory, 'var/lib/lab-2'), { recursive: true });
