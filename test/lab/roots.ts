@@ -313,7 +313,7 @@ export async function proxies(): Promise<Record<string, string>> {
 }
 
 /** Does the work while flock(1) holds an exclusive lock on the file, for as long as this process lives. */
-async function whileLocked(file: string, work: () => Promise<void>): Promise<void> {
+export async function whileLocked(file: string, work: () => Promise<void>): Promise<void> {
   // The holder ends when its standard input does, which the kernel closes with this process.
   const args = ['--exclusive', '--no-fork', file, 'sh', '-c', 'echo held; exec cat'];
   const holder = spawn('flock', args, { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -367,7 +367,7 @@ export function workDirectory(): string {
 }
 
 /** Deletes a directory of ours, if it is there. Uses rm(1): names in a root need not be UTF-8. */
-function removeTree(directory: string): void {
+export function removeTree(directory: string): void {
   const beneath = bytesFromText(`${directory}/`);
   const mounted = readMounts().find(({ mountPoint }) => `${mountPoint}/`.startsWith(beneath));
   if (mounted !== undefined) throw new Error(`${mounted.mountPoint} is still mounted; unmount it first`);

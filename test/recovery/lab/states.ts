@@ -10,40 +10,37 @@
  * (packages.ts); and `time`, everything killed at once after a share of the time that an uninterrupted run takes.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Transaction } from '../../../src/model/transaction.ts';
 import { type Bytes, bytesFromText, fsPath } from '../../../src/system/bytes.ts';
 import { messageOf } from '../../../src/system/errors.ts';
-import { type Ended, type InRootOptions, inRoot, installDebmend, mustInRoot } from '../../lab/chroot.ts';
-import { buildPackage, localArchive } from '../../lab/packages.ts';
-import { type DebianRoot, type DebianSuite, debianRoot } from '../../lab/roots.ts';
+import { type Ended, type InRootOptions, inRoot, mustInRoot } from '../../lab/chroot.ts';
+import type { DebianSuite } from '../../lab/roots.ts';
+import { APT, ARCHIVES_OF_2, KEEP } from './base.ts';
 import { type RootImage, readImage } from './image.ts';
 import { differencesAfter } from './judge.ts';
 import { type Fates, fatesOf } from './nothing-lost.ts';
 import { type Overlay, overlayOver } from './overlay.ts';
-import { LAB_PACKAGES, labPackages, PURGE_CUTS, REMOVAL_CUTS, SCRIPT_CUTS } from './packages.ts';
+import { LAB_PACKAGES, PURGE_CUTS, REMOVAL_CUTS, SCRIPT_CUTS } from './packages.ts';
+import { type Base, type PreparedRoots, preparedRoots } from './prepared.ts';
 
 export interface Workload {
   readonly name: string;
-  /** Which prepared root it begins with: nothing of the lab installed, or 1.0 of all with an administrator's changes. */
-  readonly base: 'bare' | 'installed';
+  /** Which prepared root it begins with. */
+  readonly base: Base;
   readonly command: readonly string[];
   readonly scriptCuts: readonly string[];
   /** A run of apt's: what is killed is its whole process group, at times, not dpkg at a call. */
   readonly timed: boolean;
 }
 
-const KEEP = ['--force-confdef', '--force-confold'];
-const archivesOf2 = LAB_PACKAGES.map((name) => `/srv/lab/${name}.deb`);
-const APT = ['apt-get', '-y', ...KEEP.flatMap((option) => ['-o', `Dpkg::Options::=${option}`])];
-
 export const WORKLOADS: readonly Workload[] = [
   {
     name: 'upgrade',
     base: 'installed',
-    command: ['dpkg', ...KEEP, '-i', ...archivesOf2],
+    command: ['dpkg', ...KEEP, '-i', ...ARCHIVES_OF_2],
     // the diversion stands already, and is made once more
     scriptCuts: SCRIPT_CUTS,
     timed: false,
@@ -51,7 +48,7 @@ export const WORKLOADS: readonly Workload[] = [
   {
     name: 'install',
     base: 'bare',
-    command: ['dpkg', ...KEEP, '-i', ...archivesOf2],
+    command: ['dpkg', ...KEEP, '-i', ...ARCHIVES_OF_2],
     scriptCuts: SCRIPT_CUTS,
     timed: false,
   },
@@ -186,6 +183,7 @@ export const playbook: Recovery = async (directory, after) => {
 
 /** Of this directory. */
 const SOURCES = [
+  'base.ts',
   'packages.ts',
   'states.ts',
   'kills.ts',
@@ -207,39 +205,30 @@ interface Uninterrupted {
 
 /** The prepared roots, and for each workload what an uninterrupted run of it ends with. */
 export class StatesLab {
-  readonly #roots: readonly DebianRoot[];
-  readonly #bases: Readonly<Record<Workload['base'], Prepared>>;
+  readonly #roots: PreparedRoots;
+  readonly #bases: Readonly<Record<Base, Prepared>>;
   readonly #uninterrupted = new Map<string, Promise<Uninterrupted>>();
   readonly #outcomes = new Map<string, Promise<Outcome>>();
 
-  private constructor(roots: readonly DebianRoot[], bases: Readonly<Record<Workload['base'], Prepared>>) {
+  private constructor(roots: PreparedRoots, bases: Readonly<Record<Base, Prepared>>) {
     this.#roots = roots;
     this.#bases = bases;
   }
 
   static async open(suite: DebianSuite = 'bookworm'): Promise<StatesLab> {
-    const roots: DebianRoot[] = [];
+    const roots = await preparedRoots(suite);
     try {
-      const prepare = async (base: Workload['base']): Promise<Prepared> => {
-        const root = await debianRoot(suite, { include: ['libatomic1'] });
-        roots.push(root);
-        const { directory } = root;
-        await installDebmend(directory);
-        await addLabPackages(directory);
-        if (base === 'installed') await installOld(directory);
-        await mustInRoot(directory, ['debmend', 'hooks', 'install']);
-        await mustInRoot(directory, ['debmend', 'snapshot', 'create']);
-        return { directory, image: await readImage(directory) };
-      };
-      return new StatesLab(roots, { bare: await prepare('bare'), installed: await prepare('installed') });
+      const { bare, installed } = roots.directories;
+      const read = async (directory: string) => ({ directory, image: await readImage(directory) });
+      return new StatesLab(roots, { bare: await read(bare), installed: await read(installed) });
     } catch (error) {
-      for (const root of roots) root.remove();
+      roots.close();
       throw error;
     }
   }
 
   close(): void {
-    for (const root of this.#roots) root.remove();
+    this.#roots.close();
   }
 
   /** A hash of what an outcome depends on: debmend as it is installed, the packages, how they are cut and judged. */
@@ -510,33 +499,4 @@ export function workloadNamed(name: string): Workload {
     throw new Error(`no workload ${name}; there are ${WORKLOADS.map((one) => one.name).join(', ')}`);
   }
   return workload;
-}
-
-/** Both versions in an archive for apt, which copies as from a network; the new ones besides at /srv/lab, for dpkg. */
-export async function addLabPackages(directory: string): Promise<void> {
-  const native = (await mustInRoot(directory, ['dpkg', '--print-architecture'])).trim();
-  const scratch = mkdtempSync(join(tmpdir(), 'debmend-states-'));
-  try {
-    const build = (version: '1.0' | '2.0') =>
-      labPackages(version, native).map((pkg) => buildPackage(pkg, scratch));
-    const [old, recent] = [build('1.0'), build('2.0')];
-    await localArchive(directory, [...old, ...recent], { method: 'copy' });
-    mkdirSync(join(directory, 'srv/lab'));
-    for (const [at, deb] of recent.entries()) {
-      const from = `/srv/debmend-archive/${deb.slice(deb.lastIndexOf('/') + 1)}`;
-      await mustInRoot(directory, ['cp', '--', from, archivesOf2[at] ?? '']);
-    }
-  } finally {
-    rmSync(scratch, { recursive: true });
-  }
-}
-
-/** Version 1.0 as somebody has used it: a conffile edited, files beside the packages', two of them marked automatic. */
-export async function installOld(directory: string): Promise<void> {
-  await mustInRoot(directory, [...APT, 'install', ...LAB_PACKAGES.map((name) => `${name}=1.0`)]);
-  await mustInRoot(directory, ['apt-mark', 'auto', 'lab-core', 'lab-lib']);
-  appendFileSync(join(directory, 'etc/lab/changed.conf'), "the administrator's line\n");
-  appendFileSync(join(directory, 'etc/lab/own.conf'), "the administrator's own file\n");
-  appendFileSync(join(directory, 'usr/share/lab/own-data'), 'in a directory of the package\n');
-  appendFileSync(join(directory, 'var/lib/lab-1/one'), 'what was entered since\n');
 }

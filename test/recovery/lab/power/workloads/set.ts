@@ -4,13 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { mustInRoot } from '../../../../lab/chroot.ts';
 import { buildPackage, localArchive } from '../../../../lab/packages.ts';
+import { addLabPackages, installOld } from '../../base.ts';
 import { labPackages } from '../../packages.ts';
-import { addLabPackages, installOld, WORKLOADS, type Workload } from '../../states.ts';
+import type { Base } from '../../prepared.ts';
+import { WORKLOADS } from '../../states.ts';
 import type { PowerWorkload, Scene } from '../workloads.ts';
 
 const SIZE = 1536 * 1024 ** 2;
 
-const SCENES: Readonly<Record<Workload['base'], Scene>> = {
+const SCENES: Readonly<Record<Base, Scene>> = {
   bare: { name: 'bare', size: SIZE, include: [], prepare: addLabPackages },
   installed: {
     name: 'installed',
