@@ -56,6 +56,6 @@ async function prepare(suite: DebianSuite): Promise<Record<Base, string>> {
   }
 }
 
-export function removeAll(directories: Partial<Record<Base, string>>): void {
+function removeAll(directories: Partial<Record<Base, string>>): void {
   for (const directory of Object.values(directories)) removeTree(directory);
 }
