@@ -27,6 +27,7 @@ import type { Root } from '../system/root.ts';
 import { type ActionRecord, Run, settleRun, unfinishedRuns } from './actions.ts';
 import { type Damaged, damagedContent } from './beside-damage.ts';
 import { type Asked, askForDueChecks } from './checks.ts';
+import { noticeClock } from './clock.ts';
 import { carryOut } from './deeds.ts';
 import { LameScripts, scriptsRunBy } from './failed-scripts.ts';
 import { gather } from './gather.ts';
@@ -217,6 +218,7 @@ class Recoverer {
   }
 
   async run(): Promise<RecoverResult> {
+    noticeClock(this.#options.root, this.#options.store);
     const before = await look(this.#options);
     this.#repaired ||= wasRepaired(before);
     let after = before;

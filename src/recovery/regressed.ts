@@ -8,6 +8,7 @@ import { newestSealed } from '../snapshot/snapshots.ts';
 import type { Store } from '../snapshot/store.ts';
 import { findTransaction } from '../snapshot/transaction/record.ts';
 import type { Root } from '../system/root.ts';
+import { clockBehind } from './clock.ts';
 import { standingAt } from './tracked-damage.ts';
 
 /** dpkg writes it at the end of its work, before any seal. */
@@ -26,13 +27,14 @@ export function regressedTimes(root: Root, store: Store): number[] {
   const entries = new Entries(store);
   const until = entries.findAt(snapshot.id, LAST_WRITTEN)?.ctime;
   if (until === undefined) return [];
+  const provesBefore = clockBehind(store, snapshot.id) ?? Number.POSITIVE_INFINITY;
   const times: number[] = [];
   for (const { path, ctime, ino } of entries.at(snapshot.id)) {
     if (ctime > until) continue;
     const stat = standingAt(root, path);
     if (stat === undefined || stat === 'elsewhere') continue;
     // Another inode may be older rightly: a mount point with nothing mounted, a file that was moved there.
-    if (stat.ino === ino && stat.ctimeMs < ctime) times.push(ctime);
+    if (stat.ino === ino && stat.ctimeMs < Math.min(ctime, provesBefore)) times.push(ctime);
   }
   return times;
 }

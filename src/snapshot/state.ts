@@ -186,7 +186,11 @@ export function sealedState(store: Store): SealedState[] {
   return rows.map(({ kind, ...row }) => ({ ...row, kind: kind ?? undefined }));
 }
 
-/** From now on everything counts as it is. */
-export function forgetSealedState(store: Store): void {
-  store.db.exec('DELETE FROM state');
+/**
+ * From now on everything counts as it is.
+ *
+ * @param from only what had changed after that, in milliseconds since the epoch
+ */
+export function forgetSealedState(store: Store, from = Number.NEGATIVE_INFINITY): void {
+  store.db.prepare('DELETE FROM state WHERE ctime > ?').run(from);
 }

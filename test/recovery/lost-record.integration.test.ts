@@ -1,6 +1,8 @@
 /** What a recovery says and does when the disk lost what debmend or dpkg knew of an installation, in whole or in part. */
+import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import {
+  chmodSync,
   cpSync,
   existsSync,
   lstatSync,
@@ -28,6 +30,11 @@ import { fatesOf } from './lab/nothing-lost.ts';
 import { debmendRecovery, interrupt, type Point, StatesLab, workloadNamed } from './lab/states.ts';
 
 const STORE = 'var/lib/debmend';
+
+function must(program: string, ...args: string[]): void {
+  const { status, stderr } = spawnSync(program, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${stderr}`);
+}
 const AMID_STATE = { class: 'script', at: 'postinst-amid-state' };
 
 rootDescribe('of what was lost', () => {
@@ -489,6 +496,57 @@ rootDescribe('of what was lost', () => {
         else expect(paths).toContain('/var/lib/lab-2');
       }),
     );
+
+  /** As after a boot whose clock began with a time of before the seal. */
+  const withClockBehind = (body: (directory: string, boot: () => void) => Promise<void>): Promise<void> =>
+    inOverlay(upgrade, async (directory) => {
+      await mustInRoot(directory, upgrade.command, { offline: true });
+      const run = join(directory, 'run');
+      try {
+        await body(directory, () => {
+          // Nobody can set a time of change: it is the seal that goes to a later one.
+          const db = new Sqlite(join(directory, STORE, 'state.db'));
+          const later = Date.now() + 20_000;
+          for (const change of [
+            `UPDATE snapshot SET taken_at = '${new Date(later).toISOString()}'`,
+            `UPDATE entry SET ctime = ${later} WHERE path IN (SELECT id FROM path WHERE path IN (${AGED}))`,
+            `UPDATE state SET ctime = ${later}`,
+          ])
+            expect(db.prepare(change).run().changes).toBeGreaterThan(0);
+          db.close();
+          must('mount', '-t', 'tmpfs', 'tmpfs', run);
+          writeFileSync(join(run, 'early'), '');
+        });
+      } finally {
+        must('umount', run);
+      }
+    });
+  const AGED = "'/var/lib/dpkg/status', '/usr/share/lab/data'";
+
+  rootTest('I3: a clock that began behind the seal: what changed since then proves nothing, for good', () =>
+    withClockBehind(async (directory, boot) => {
+      boot();
+      await sleep(50); // times of files are coarser than clocks
+      for (const path of ['usr/share/lab/data', 'var/lib/dpkg/status'])
+        chmodSync(join(directory, path), 0o644);
+      const first = await recovered(directory, upgrade);
+      expect(first.code, first.said).toBe(0);
+      expect(first.recovery.unmended).toEqual([]);
+      // The next boot's clock was set before anything else was done.
+      rmSync(join(directory, 'run/early'));
+      const second = await recovered(directory, upgrade);
+      expect(second.recovery.unmended).toEqual([]);
+    }),
+  );
+
+  rootTest('I11: a clock that began behind the seal: what was not changed since then went back', () =>
+    withClockBehind(async (directory, boot) => {
+      boot();
+      const { code, recovery, said } = await recovered(directory, upgrade);
+      expect(code, said).toBe(1);
+      expect(recovery.unmended.map(({ path }) => path)).toContain('/var/lib/lab-2');
+    }),
+  );
 
   /** Cut at its end or earlier, damaged, and recovered, a workload ends as an uninterrupted one. */
   const endsAsUninterrupted = (
