@@ -9,8 +9,7 @@ import { type DebianSuite, debianRoot, removeTree, whileLocked } from '../../lab
 import { addLabPackages, installOld } from './base.ts';
 
 /** `bare`: nothing of the lab is installed. `installed`: 1.0 of all of it, with an administrator's changes. */
-export const BASES = ['bare', 'installed'] as const;
-export type Base = (typeof BASES)[number];
+export type Base = 'bare' | 'installed';
 
 /** Names the directory in which a run of tests keeps what its files share. */
 export const SHARED = 'DEBMEND_TEST_SHARED';
