@@ -55,7 +55,10 @@ const DEVICES: Readonly<Record<string, string>> = {
   zero: 'mknod -m 666 zero c 1 5',
 };
 
-/** Those that a disk, or a repair of the filesystem, may have taken. An administrator may have, too, and nothing is made again. */
+/**
+ * Those that a disk, or a repair of the filesystem, may have taken. An administrator may have, too, and nothing is made
+ * again.
+ */
 export function standardPlacesGone(root: Root): LeftAlone[] {
   root.forget();
   const places = Object.entries(PLACES).filter(([path]) => !isThere(root, path));

@@ -1,5 +1,4 @@
 /** What a recovery says and does when the disk lost what debmend or dpkg knew of an installation, in whole or in part. */
-import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import {
   chmodSync,
@@ -22,6 +21,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import Sqlite from 'better-sqlite3';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { reportSchema } from '../../src/model/report.ts';
+import { must } from '../audit/lab.ts';
 import { inRoot, mustInRoot } from '../lab/chroot.ts';
 import { rootDescribe, rootTest } from '../lab/roots.ts';
 import { readImage } from './lab/image.ts';
@@ -30,11 +30,6 @@ import { fatesOf } from './lab/nothing-lost.ts';
 import { debmendRecovery, interrupt, type Point, StatesLab, workloadNamed } from './lab/states.ts';
 
 const STORE = 'var/lib/debmend';
-
-function must(program: string, ...args: string[]): void {
-  const { status, stderr } = spawnSync(program, args, { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${stderr}`);
-}
 const AMID_STATE = { class: 'script', at: 'postinst-amid-state' };
 
 rootDescribe('of what was lost', () => {
